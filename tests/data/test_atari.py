@@ -33,6 +33,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.data.sources import make_source
 from anyspace.data.vector import VectorSource
 from anyspace.errors import EnvironmentSetupError
+from anyspace.spaces.encoding import spec
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.frames import StackedFrames
 
@@ -361,6 +362,36 @@ def test_without_frame_stacks() -> None:
     assert EnvSpec("ALE/Breakout-v5", atari=AtariOptions(framestack=False)).make().reset()[0].shape == (84, 84, 1)
 
 
+def played_in_gray_and_in_color(options: AtariOptions) -> list[list[np.ndarray]]:
+    """What both screens show of the same 30 steps, as it is stored."""
+    found = []
+    for kind in ("grayscale", "rgb"):
+        settings = {"frameskip": 1, "obs_type": kind, "repeat_action_probability": 0.0}
+        env = EnvSpec("ALE/Breakout-v5", settings, atari=options).make()
+        seen = [env.reset(seed=0)[0], *(env.step(action)[0] for action in (1, 2, 2, 3, 0) * 6)]
+        found.append([spec(env.observation_space)[0].warp(obs) for obs in seen] if options.pref == "rllib" else seen)
+    return found
+
+
+def test_a_gray_screen_gets_the_deepmind_stack() -> None:
+    """The console weighs its colours by itself, which differs by rounding."""
+    assert layers(EnvSpec("ALE/Breakout-v5", {"frameskip": 1, "obs_type": "grayscale"}).make()) == STACK
+    gray, color = played_in_gray_and_in_color(AtariOptions())
+    assert {obs.shape for obs in gray} == {(84, 84, 4)}
+    np.testing.assert_allclose(np.array(gray, int), np.array(color, int), atol=2)
+
+
+def test_a_gray_screen_gets_the_pipeline_of_rllib() -> None:
+    """Gray is the mean of the colours there, not what the console shows."""
+    options = AtariOptions("rllib", dim=42)
+    env = EnvSpec("ALE/Breakout-v5", {"obs_type": "grayscale"}, atari=options).make()
+    assert env.observation_space == AtariPixels((210, 160), dim=42)
+    gray, color = played_in_gray_and_in_color(options)
+    assert {obs.shape for obs in gray} == {(42, 42, 1)}
+    weighed = np.array(color) @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(np.array(gray)[..., 0], weighed, atol=2)
+
+
 def test_a_game_without_a_no_op() -> None:
     env = EnvSpec("ALE/Backgammon-v5", {"frameskip": 1}).make()
     assert layers(env) == ["MaxAndSkip", "EpisodicLife", "WarpFrame", "FrameStack"]
@@ -433,12 +464,11 @@ def halved(env: Any) -> Any:
     [
         EnvSpec("ALE/Breakout-v5", atari=AtariOptions(None)),
         EnvSpec("ALE/Breakout-v5", {"obs_type": "ram"}, atari=AtariOptions(None)),
-        EnvSpec("ALE/Breakout-v5", {"obs_type": "grayscale"}),
         EnvSpec("ALE/Breakout-v5", {"sound_obs": True}),
         EnvSpec("ALE/Breakout-v5", wrappers=[halved]),
         EnvSpec("ALE/Breakout-v5", wrappers=[halved], atari=AtariOptions("rllib")),
     ],
-    ids=["switched off", "memory, switched off", "gray", "sound", "wrapped", "wrapped, rllib"],
+    ids=["switched off", "memory, switched off", "sound", "wrapped", "wrapped, rllib"],
 )
 def test_what_is_left_alone(spec: EnvSpec) -> None:
     env = spec.make()

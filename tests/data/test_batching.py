@@ -44,16 +44,18 @@ every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mod
 def test_rows_of_stacked_observations(name: str, rows: list[int]) -> None:
     space = EVERY[name]
     samples = [space.sample() for _ in range(4)]
-    taken = take_rows(space, stacked(space, samples), np.array(rows, np.int64))
+    taken = take_rows(space, stacked(space, samples), np.array(rows, np.int64), len(samples))
     assert data_equivalence(taken, stacked(space, [samples[row] for row in rows]), exact=True)
 
 
 def test_rows_of_what_other_vector_environments_stack_in_lists() -> None:
     space = spaces.Dict(words=Repeated(spaces.Discrete(3), 2), speed=spaces.Box(-1, 1, (2,)))
     batched = {"words": [[0], [1, 2], []], "speed": [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]}
-    taken = take_rows(space, batched, np.array([1, 2]))
+    taken = take_rows(space, batched, np.array([1, 2]), 3)
     assert taken["words"] == ([1, 2], [])
     np.testing.assert_array_equal(taken["speed"], [[2, 3], [4, 5]])
+    with pytest.raises(ObservationError, match=r"^last: expected a row for each of 4 environments, got 3\."):
+        take_rows(space, batched, np.array([1, 2]), 4, "last")
 
 
 @every_observation

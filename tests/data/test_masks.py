@@ -13,6 +13,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import DQN, PPO, SAC
 from anyspace.data.collector import Collector
+from anyspace.data.environments import EnvSpec
+from anyspace.data.masks import InfoMasks
+from anyspace.data.sources import make_source
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ModelError, ObservationError, UnsupportedSpaceError
 from anyspace.execution.evaluate import evaluate
@@ -287,6 +290,28 @@ def test_a_mask_of_the_wrong_width_in_an_info() -> None:
         ObservationError, match=r"step 0, environment 0: info\['action_mask'\].*Discrete\(5, start=-2\)"
     ):
         algorithm.train()
+
+
+@pytest.mark.parametrize(
+    ("infos", "message"),
+    [
+        ({"action_mask": np.eye(1, 5)}, r"infos\['action_mask'\]: expected masks of 2 environments, got 1\."),
+        ({"action_mask": np.eye(3, 5)}, r"infos\['action_mask'\]: expected masks of 2 environments, got 3\."),
+        (
+            {"action_mask": np.eye(2, 5), "_action_mask": np.ones(1, np.bool_)},
+            r"infos\['_action_mask'\]: expected booleans \[2\], who gave a mask, got shape \(1,\)\.",
+        ),
+    ],
+    ids=["one", "three", "who"],
+)
+def test_each_environment_has_a_mask(infos: Any, message: str) -> None:
+    """NumPy would take one mask for all the environments."""
+    source = make_source(EnvSpec(lambda: masked("discrete", "info")), 2)
+    masks = InfoMasks(policy_for(masked("discrete", "info")).masking, source)
+    assert masks.first({"action_mask": np.eye(2, 5)})[0].shape == (2, 5)
+    assert masks.first({"action_mask": None})[0].all()
+    with pytest.raises(ObservationError, match=f"^{message}"):
+        masks.first(infos)
 
 
 def test_a_mask_of_the_wrong_width_in_the_observation_is_refused_before_anything_runs() -> None:

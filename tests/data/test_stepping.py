@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -14,7 +15,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.data.sources import make_source
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import VectorSource
-from anyspace.errors import CheckpointError
+from anyspace.errors import CheckpointError, ObservationError
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -113,6 +114,43 @@ def test_a_model_that_looks_back_keeps_what_it_saw_of_a_source_that_writes_in_pl
             for name, leaves in found[0].columns.items():
                 for mine, theirs in zip(leaves, found[1].columns[name], strict=True):
                     np.testing.assert_array_equal(mine[counted], theirs[counted], err_msg=name)
+
+
+class Misshapen(gym.vector.VectorEnv[Any, Any, Any]):
+    """Two environments, whose vector environment does not return a row for each of them at reset or later."""
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    single_observation_space, single_action_space = spaces.Box(0, 9, (2,)), spaces.Discrete(2)
+    num_envs = 2
+
+    def __init__(self, first: Any, later: Any):
+        self.first, self.later = (np.zeros(shape, np.float32) for shape in (first, later))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self.first, {}
+
+    def step(self, actions: Any) -> Any:
+        return self.later, np.zeros(2), np.zeros(2, np.bool_), np.zeros(2, np.bool_), {}
+
+
+@pytest.mark.parametrize(
+    ("shape", "came"),
+    [
+        ((2,), "a single one"),
+        ((1, 2), r"\[1, ...\]"),
+        ((3, 2), r"\[3, ...\]"),
+        ((1, 2, 2), r"\[1, 2, ...\]"),
+        ((2, 1, 2), r"\[2, 1, ...\]"),
+    ],
+    ids=str,
+)
+def test_each_environment_has_a_row(shape: Any, came: str) -> None:
+    """NumPy would write one row to all the environments."""
+    policy = small_policy(Misshapen.single_observation_space, Misshapen.single_action_space)
+    for step, envs in enumerate([Misshapen(shape, (2, 2)), Misshapen((2, 2), shape)]):
+        message = rf"^step {step}, obs: expected stacked observations \[2, ...\], one of each environment, got {came}"
+        with pytest.raises(ObservationError, match=message):
+            Collector(VectorSource(envs), policy).gather(2)
 
 
 def test_a_policy_acts_in_environments_of_its_own_spaces_alone() -> None:

@@ -270,6 +270,19 @@ def test_a_same_step_source_must_hand_over_last_observations() -> None:
         source.step(np.zeros(3, np.int64))
 
 
+def test_last_observations_come_in_a_row_for_each_environment() -> None:
+    class EndedAlone(SyncVectorEnv):
+        def step(self, actions: Any) -> Any:
+            *rest, infos = super().step(actions)
+            return *rest, infos | {"final_obs": infos["final_obs"][1:2]}
+
+    makers: list[Any] = [lambda env=env: env for env in scripts()]
+    source = VectorSource(EndedAlone(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    source.reset()
+    with pytest.raises(ObservationError, match=r"^infos\['final_obs'\]: expected a row for each of 3 env.* 1\."):
+        source.step(np.zeros(3, np.int64))
+
+
 @pytest.mark.parametrize(
     "space",
     [Tuple((Repeated(Box(0, 1, (2,)), 3), Discrete(2))), Sequence(Discrete(2))],
@@ -336,6 +349,25 @@ def test_a_key_too_many_is_refused_at_the_first_observation(vectorization: Any) 
     source = make_source(EnvSpec(lambda: More(PICTURE, Discrete(2))), 1, vectorization)
     with closing(source), pytest.raises(ObservationError, match=r"got keys \['cam', 'kind', 'debug'\]"):
         source.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("instead", "message"),
+    [
+        ({"speed": 5.0}, r"obs: expected a dict with keys \['a', 'b'\], got keys \['a', 'b', 'speed'\]"),
+        ({"b": (1, 2, 7)}, r'obs\["b"\]: expected a tuple of length 2, got 3'),
+        ({"b": {0: 1, 1: 2}}, r'obs\["b"\]: expected a tuple of length 2, got dict'),
+        ({"b": np.array([1, 2])}, r'obs\["b"\]: expected a tuple of length 2, got ndarray'),
+    ],
+    ids=["key", "part", "dict", "array"],
+)
+def test_what_is_too_much_is_refused_at_every_step(instead: Any, message: str) -> None:
+    """Stacking would look up what it needs, and leave the rest without a word."""
+    space, fine = Dict(a=Box(-1, 1, (2,)), b=Tuple([Discrete(3)] * 2)), {"a": np.zeros(2), "b": (1, 2)}
+    source = make_source(EnvSpec(lambda: Slips(space, fine | instead)), 1)
+    source.reset(seed=0)
+    with pytest.raises(ObservationError, match=rf"^environment 0: {message}"):
+        source.step(np.zeros(1, np.int64))
 
 
 class ClearsItsArrays(VectorEnv[Any, Any, Any]):

@@ -71,6 +71,18 @@ class FirstAsLast(Counting):
         return obs, *rest, dict.fromkeys(info, obs)
 
 
+class OneRow(Counting):
+    def step(self, actions: Any) -> Any:
+        obs, *rest = super().step(actions)
+        return obs[:1], *rest
+
+
+class LastOfTheEndedAlone(Counting):
+    def step(self, actions: Any) -> Any:
+        *rest, info = super().step(actions)
+        return *rest, {key: last[:1] for key, last in info.items()}
+
+
 class NoReward(Counting):
     def step(self, actions: Any) -> Any:
         obs, _, *rest = super().step(actions)
@@ -179,6 +191,8 @@ def test_an_episode_may_end_where_the_next_begins() -> None:
         (SaysNextStep, "warning, step 8: after an episode's end, a step ended another one or was worth something."),
         (ForgetsTheLast, "error, step 6: ForgetsTheLast resets environments in the step that ends an episode, but"),
         (FirstAsLast, "warning, 60 steps: infos['final_obs'] always was the next episode's first observation."),
+        (OneRow, "error, step 2: obs: expected stacked observations [2, ...], one of each environment, got [1, ...]."),
+        (LastOfTheEndedAlone, "error, step 6: infos['final_obs']: expected a row for each of 2 environments, got 1."),
         (NoReward, "error, step 2: environment 1: the reward is nan; a reward is a finite number."),
         (OutOfBounds, "warning, step 12: obs: expected a value in [0.0, 5.0], got 6.0"),
         (Terminates, "warning, 60 steps: each of 14 episodes ended with terminated=True after 4 steps."),

@@ -334,7 +334,7 @@ def test_the_same_noise_gives_the_same_actions():
         ({"kind": 5}, "obs: expected a dict with keys ['z', 'kind', 'part']"),
         (
             samples(MIXED, 2),
-            "obs: expected a single observation, got a batch of shape (2,)",
+            'obs["z"]: expected a single observation, of shape (2,) for Box(-100.0, 100.0, (2,), float64), got',
         ),
     ],
     ids=range(7),
@@ -378,7 +378,7 @@ def test_a_number_outside_its_bounds_is_told_once_and_used(name, caplog):
     ("space", "obs", "message"),
     [
         (VECTOR, [np.nan, 0, 0, 0], "a finite number, got nan"),
-        (VECTOR, [np.inf, 0, 0, 0], "a finite number, got inf"),
+        (VECTOR, [np.inf, 0, 0, 0], "a finite number that float32 can hold, got inf"),
         (VECTOR, [0, 0, 0], "expected shape"),
         (Discrete(3), 3, r"a value in 0..2, got 3"),
         (MultiDiscrete([3, 4]), [0, 4], r"a value in 0..3, got 4"),

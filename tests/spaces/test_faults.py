@@ -18,7 +18,8 @@ def fault_in(space, obs):
 
 FAULTS = {
     "nan": (Box(-1, 1, (2,)), np.nan, "expected a finite number, got nan at component (1,)"),
-    "infinity": (Box(-np.inf, np.inf, (2,)), np.inf, "expected a finite number, got inf at component (1,)"),
+    "infinity": (Box(-np.inf, np.inf, (2,)), np.inf, "expected a finite number that float32 can hold, got inf at"),
+    "half": (Box(-1, 1, (2,), np.float16), -np.inf, "expected a finite number that float16 can hold, got -inf at"),
     "above": (Box(-1, 1, (2,)), 1.001, "expected a value in [-1.0, 1.0], got 1.00"),
     "below": (Box(-1000, 1, (2,)), -1000.2, "expected a value in [-1000.0, 1.0], got -1000.2"),
     "half bounded": (Box(0, np.inf, (2,)), -0.5, "expected a value in [0.0, inf], got -0.5"),

@@ -286,7 +286,7 @@ def test_every_observation_is_checked(call):
         (Discrete(3), "one", "expected numbers"),
         (Dict(a=Discrete(2)), {"b": 1}, r"keys \['a'\], got keys \['b'\]"),
         (Dict(a=Box(0, 1, (2,))), {"a": [0, np.nan]}, r'obs\["a"\]: expected a finite number, got nan'),
-        (Box(0, 1, (2,)), np.zeros((5, 2), np.float32), r"a single observation, got a batch of shape \(5,\)"),
+        (Box(0, 1, (2,)), np.zeros((5, 2), np.float32), r"a single observation, of shape \(2,\) .*\(5, 2\)"),
     ],
 )
 def test_errors_tell_observation_and_space(space, obs, message):

@@ -55,7 +55,7 @@ def is_atari(env: Env | gym.vector.VectorEnv[Any, Any, Any]) -> bool:
 def prepare(env: Env, options: AtariOptions) -> Env:
     """Return an Atari environment with what its observations need around it; any other one as it is.
 
-    ``deepmind`` puts :func:`wrap_deepmind` around an RGB screen. ``rllib`` only declares it as
+    ``deepmind`` puts :func:`wrap_deepmind` around a screen, RGB or gray. ``rllib`` only declares it as
     :class:`~anyspace.spaces.AtariPixels`, so that acting takes the raw screen, and both declare the console's
     memory as :class:`~anyspace.spaces.AtariRam`. Observations that wrappers have changed are left alone.
     """
@@ -65,11 +65,10 @@ def prepare(env: Env, options: AtariOptions) -> Env:
     match space.shape:
         case (_,):
             return Declared(env, AtariRam())
-        case (height, width, 3) if options.pref == "rllib":
-            shape = (height, width, 3)
+        case ((_, _) | (_, _, 3)) as shape if options.pref == "rllib":
             pixels = AtariPixels(shape, dim=options.dim, grayscale=options.grayscale, zero_mean=options.zero_mean)
             return Declared(env, pixels)
-        case (_, _, 3):
+        case (_, _) | (_, _, 3):
             return wrap_deepmind(env, dim=options.dim, framestack=options.framestack)
     return env
 
@@ -83,7 +82,7 @@ def wrap_deepmind(env: Env, *, dim: int = 84, framestack: bool = True, noops: in
     :class:`FrameStack`.
 
     Args:
-        env: ale_py's, observing its RGB screen.
+        env: ale_py's, observing its screen, RGB or gray.
         dim: side of the pictures, in pixels.
         framestack: observe the last four frames [dim, dim, 4] instead of one [dim, dim, 1].
         noops: that many after each reset, instead of 1 to 30.
@@ -228,7 +227,10 @@ class FireReset(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class WarpFrame(gym.ObservationWrapper[Any, Any, Any]):
-    """Shows RGB frames [H, W, 3] in gray (0.299 R + 0.587 G + 0.114 B), shrunk by areas to [dim, dim, 1]."""
+    """Shows frames in gray, shrunk by areas to [dim, dim, 1].
+
+    RGB ones [H, W, 3] become 0.299 R + 0.587 G + 0.114 B; those [H, W] are gray already.
+    """
 
     def __init__(self, env: Env, dim: int = 84):
         super().__init__(env)
@@ -237,7 +239,9 @@ class WarpFrame(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Frame) -> Frame:
         """Return the small gray frame."""
-        return shrink(opencv().cvtColor(observation, opencv().COLOR_RGB2GRAY), self.dim)[..., None]
+        is_gray = observation.ndim == 2
+        gray = observation if is_gray else opencv().cvtColor(observation, opencv().COLOR_RGB2GRAY)
+        return shrink(gray, self.dim)[..., None]
 
 
 class FrameStack(gym.Wrapper[Any, Any, Any, Any]):

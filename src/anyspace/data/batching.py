@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
 from operator import getitem
@@ -23,6 +23,7 @@ from anyspace.data.contract import FLAGS, NUMBERS, Contract, close, described
 from anyspace.data.env_calls import call
 from anyspace.data.infos import Infos
 from anyspace.data.running_statistics import KEY, wrappers_with_statistics
+from anyspace.data.structure import Structure
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import EnvironmentSetupError, ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder
@@ -100,7 +101,13 @@ def autoreset_mode_of(envs: VectorEnv[Any, Any, Any]) -> Any:
     return (envs.metadata or {}).get("autoreset_mode")
 
 
-def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
+def require_rows(count: int, came: int, place: str) -> None:
+    """Raise :class:`ObservationError` unless observations came of all the ``count`` environments."""
+    if came != count:
+        raise ObservationError(f"{place}: expected a row for each of {count} environments, got {came}.")
+
+
+def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints, count: int, place: str = "obs") -> Tree:
     """Return some rows of stacked observations, stacked.
 
     Args:
@@ -108,10 +115,18 @@ def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
         batched: arrays [B, ...], and tuples of B values for spaces whose values have no common shape (such as
             Sequence, Text, Graph, OneOf and Repeated), nested as the space is.
         rows: [n] indices below B.
+        count: B.
+        place: what errors call the observations.
+
+    Raises:
+        ObservationError: a part has not B rows.
     """
 
     def taken(_: gym.Space[Any], values: Any) -> Any:
-        return tuple(values[row] for row in rows) if isinstance(values, tuple | list) else np.asarray(values)[rows]
+        is_list = isinstance(values, tuple | list)
+        parts = values if is_list else np.atleast_1d(values)
+        require_rows(count, len(parts), place)
+        return tuple(parts[row] for row in rows) if is_list else parts[rows]
 
     return nesting.map_leaves(taken, space, batched)
 
@@ -160,6 +175,24 @@ class Fit:
                 raise ObservationError(
                     f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
                 )
+
+
+def require_structure(space: gym.Space[Any], observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
+    """Raise :class:`ObservationError` for the first of some environments' observations that does not fit.
+
+    Args:
+        space: of a single observation.
+        observations: an environment's number and what it returned, None before its first step.
+        cause: the error at which that was noticed.
+    """
+    fit = Fit(space)
+    for number, obs in observations:
+        if obs is None:
+            continue
+        try:
+            fit(obs, number)
+        except ObservationError as fault:
+            raise fault from cause
 
 
 class NarrowIntegers:
@@ -233,7 +266,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         max_len: longest length of the observation's Sequences and Graphs without one.
         ignore: parts to leave out of observations.
         checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
-            that in another process, to which they go through shared memory.
+            that in another process, to which they go through shared memory. Of later ones stacking looks at all but
+            their structure and narrow integers, which are looked at here.
         tell: is told, once, that an info is no dict; None: it is logged.
 
     Raises:
@@ -260,7 +294,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
         self._integers = NarrowIntegers(self.observation_space)
-        self._looks = checks or self._integers.any
+        self._structure = Structure(self.observation_space)
+        self._looks = checks or self._integers.any or self._structure.any
         self._contract = Contract(env, number, self.observation_space, tell)
         observed = nesting.has_part(self.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
@@ -334,7 +369,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             raise ObservationError(
                 f"{environment(self._number)}: obs: expected a member of {space}, got None. {FIX_THE_SPACE}"
             )
-        if check or not self._integers.fit(obs):
+        if check or not (self._structure.fit(obs) and self._integers.fit(obs)):
             self._fit(obs, self._number)
 
     def _with_mask(self, info: Infos) -> Infos:

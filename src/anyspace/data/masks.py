@@ -148,14 +148,19 @@ class InfoMasks:
         if not self._given:
             return []
         key = self._masking.key
-        there: npt.NDArray[np.bool_] = np.broadcast_to(infos.get(f"_{key}", key in infos), (self._num_envs,))
+        given = np.asarray(infos.get(f"_{key}", key in infos), np.bool_)
+        if given.shape not in ((), (self._num_envs,)):
+            raise ObservationError(
+                f"infos['_{key}']: expected booleans [{self._num_envs}], who gave a mask, got shape {given.shape}."
+            )
+        there: npt.NDArray[np.bool_] = np.broadcast_to(given, (self._num_envs,))
         missing = np.flatnonzero(wanted & ~there)
         if len(missing):
             raise ObservationError(f"environment {missing[0]}: its info holds no {key!r}, but {EVERY}")
         if not there.any():
             return [np.ones((self._num_envs, self._masking.width), np.bool_)]
         try:
-            masks = self._masking.layout.flatten(infos[key], place=f"infos[{key!r}]")
+            masks = self._masking.layout.flatten(infos[key], place=f"infos[{key!r}]", count=self._num_envs)
         except ValueError as error:
             raise ObservationError(str(error)) from error
         return [masks | ~there[:, None]]

@@ -64,7 +64,7 @@ class Stepping:
         """Start new episodes everywhere."""
         obs, infos = self.source.reset(seed)
         self.begun = np.ones(self.source.num_envs, np.bool_)
-        self._take([*self.policy.encode(obs, environment), *self._masks.first(infos)])
+        self._take([*self.policy.encode.rows(obs, self.source.num_envs, environment), *self._masks.first(infos)])
         self.history = History.before(self.policy.views, self.policy.masking.observation(self.leaves))
 
     @property
@@ -78,14 +78,16 @@ class Stepping:
 
     def step(self, acted: Acted) -> Stepped:
         """Step every environment with what was acted, and move on to what that leads to."""
-        policy, seen = self.policy, self.leaves
+        policy, seen, encode = self.policy, self.leaves, self.policy.encode
         step = self.source.step(policy.to_env(acted.raw))
+        obs = encode.rows(step.obs, self.source.num_envs, environment)
         final: ObsLeaves = []
-        if len(step.ended):
-            leaves = policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
-            final = [*leaves, *self._masks.final(step)]
+        if ended := len(step.ended):
+            last = encode.rows(step.final_obs, ended, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
+            self.source.last_observations.look(last, obs, step.ended)
+            final = [*last, *self._masks.final(step)]
         self.begun = step.begun
-        self._take([*policy.encode(step.obs, environment), *self._masks.later(step)])
+        self._take([*obs, *self._masks.later(step)])
         if not self._looks_back:
             return Stepped(step, self.leaves, final, {})
         before, after = policy.masking.observation(seen), policy.masking.observation(self.leaves)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.batching import (
-    Fit,
     autoreset_mode_of,
     is_limited,
+    require_structure,
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
 from anyspace.data.env_calls import call
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset
+from anyspace.data.last_observations import LastObservations
 from anyspace.data.processes import Processes
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.data.vector_values import checked, require_open
-from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
+from anyspace.errors import AnyspaceError, EnvironmentSetupError
 from anyspace.tree import Tree
 
 Envs = VectorEnv[Any, Any, Any]
@@ -84,6 +83,7 @@ class VectorSource:
     :meth:`step` tells all three by ``ignored``, ``ended`` and ``final_obs``.
 
     Attributes:
+        last_observations: takes them from the infos, and looks at them.
         asks_for_masks: whether masks in the infos are what a method ``action_masks()`` of the environments returned.
         is_atari: whether these are Atari environments.
         is_native: whether they are an id's own vector environment.
@@ -112,6 +112,8 @@ class VectorSource:
             )
             raise EnvironmentSetupError(f"{type(envs).__name__} does not say how it resets itself: {advice}.")
         self.mode = AutoresetMode(mode)
+        watches = self.mode is AutoresetMode.SAME_STEP and not isinstance(envs.unwrapped, SyncVectorEnv | Processes)
+        self.last_observations = LastObservations(envs, watches=watches)
         self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
         self.is_limited = self.is_atari or is_limited(envs)
@@ -169,9 +171,9 @@ class VectorSource:
         else:
             ended = np.flatnonzero(done)
             if self.mode is AutoresetMode.SAME_STEP:
-                final_obs = self._handed_over(infos, ended)
+                final_obs = self.last_observations.handed_over(infos, ended)
             else:
-                final_obs = take_rows(self.observation_space, obs, ended)
+                final_obs = take_rows(self.observation_space, obs, ended, self.num_envs)
                 # The reset may clear the arrays that the step returned.
                 rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
                 infos = with_own_arrays(infos)
@@ -210,24 +212,6 @@ class VectorSource:
         lost = (final if isinstance(final, dict) else infos).get(LIFE_LOST)
         return self._none if lost is None else done & np.asarray(lost, np.bool_)
 
-    def _handed_over(self, infos: Infos, ended: Ints) -> Tree:
-        """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...]."""
-        last = infos.get("final_obs")
-        if last is None:
-            raise EnvironmentSetupError(
-                f"{type(self.envs).__name__} resets environments in the step that ends an episode, but its infos"
-                " hold no 'final_obs'; put the episodes' last observations there."
-            )
-        if not (isinstance(last, np.ndarray) and last.dtype == object):
-            return take_rows(self.observation_space, last, ended)
-        single = [last[row] for row in ended]
-        buffer: Any = create_empty_array(self.observation_space, n=len(single))
-        try:
-            return concatenate(self.observation_space, single, buffer)
-        except Exception as error:
-            self._require_structure(zip(ended, single, strict=True), error)
-            raise
-
     def _explain(self, error: Exception | SystemExit) -> None:
         """Raise a clear error in place of ``error`` if an observation that does not fit its space caused it.
 
@@ -248,14 +232,4 @@ class VectorSource:
                 f"{self.name} cannot take apart what one of its environments returned ({error}). {RESET}; {STEP}."
             ) from error
         if isinstance(base, SyncVectorEnv):
-            self._require_structure(enumerate(base._env_obs), error)
-
-    def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
-        fit = Fit(self.observation_space)
-        for number, obs in observations:
-            if obs is None:  # not stepped yet
-                continue
-            try:
-                fit(obs, number)
-            except ObservationError as fault:
-                raise fault from cause
+            require_structure(self.observation_space, enumerate(base._env_obs), error)

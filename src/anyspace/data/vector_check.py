@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from anyspace.data.batching import environment
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import LIKE_A_LIMIT, REPLAYED, EnvCheck, Moment, agree, called, equal, masking_of
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, agree, called, masking_of
 from anyspace.data.environments import EnvSpec
+from anyspace.data.last_observations import ENOUGH, FIRST_AS_LAST, first_as_last
 from anyspace.data.masks import InfoMasks
 from anyspace.data.sources import make_source
 from anyspace.data.trajectory import Bools
@@ -31,10 +32,6 @@ _NOT_IGNORED = (
     " that step ignores its action and returns the next episode's first observation, a reward of 0 and no end. An"
     " environment that resets in the step that ends an episode is SAME_STEP, and puts the last observation into"
     " infos['final_obs']."
-)
-_FIRST_AS_LAST = (
-    "infos['final_obs'] always was the next episode's first observation. Put the last observation of the episode that"
-    " ended there, as it was before the reset. That is right only where an episode ends with what the next begins with."
 )
 
 
@@ -79,7 +76,7 @@ class _Probe:
         started = time.perf_counter()
         obs, infos = called(found, partial(source.reset, seed), "reset()") or (None, {})
         found.reset_seconds = time.perf_counter() - started
-        leaves = self._leaves(found, obs, "reset()")
+        leaves = self._leaves(found, obs, source.num_envs, "reset()")
         given = called(found, partial(self._in_infos.first, infos), "reset()")
         while self._told:
             found.add("warning", self._told.pop(), "reset()")
@@ -95,7 +92,7 @@ class _Probe:
             seconds.append(time.perf_counter() - started)
             if step is None:
                 break
-            leaves = self._leaves(found, step.obs, where)
+            leaves = self._leaves(found, step.obs, source.num_envs, where)
             given = called(found, partial(self._in_infos.later, step), where)
             mask = self._mask(found, leaves, given, step.acting, where)
             as_first += self._ends(found, step, leaves, where)
@@ -111,17 +108,16 @@ class _Probe:
             if leaves is not None and found.steps <= REPLAYED:
                 done = step.terminated | step.truncated
                 moments.append(Moment(where, (*leaves, step.rewards.copy(), done), 0.0, bool(done.any())))
-        own = isinstance(source.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)  # Gymnasium's: they keep the last one
-        if len(as_first) >= LIKE_A_LIMIT and all(as_first) and not own:
-            found.add("warning", _FIRST_AS_LAST, f"{found.steps:,} steps")
+        if len(as_first) >= ENOUGH and all(as_first):
+            found.add("warning", FIRST_AS_LAST, f"{found.steps:,} steps")
         found.step_seconds = statistics.median(seconds) if seconds else 0.0
         return moments
 
-    def _leaves(self, found: EnvCheck, obs: Any, where: str) -> Sequence[NumpyArray] | None:
-        """Return encoded observations [N, ...], None where they do not fit, after noting what is wrong with them."""
+    def _leaves(self, found: EnvCheck, obs: Any, count: int, where: str) -> Sequence[NumpyArray] | None:
+        """Return ``count`` encoded observations, None where they do not fit, after noting what is wrong with them."""
         if obs is None:
             return None
-        leaves = called(found, lambda: [np.array(leaf) for leaf in self._encode(obs, environment)], where)
+        leaves = called(found, lambda: [*map(np.array, self._encode.rows(obs, count, environment))], where)
         if leaves is not None:
             found.add_faults(self._encode, leaves, where)
         return leaves
@@ -132,10 +128,9 @@ class _Probe:
             if (step.ignored & (step.terminated | step.truncated | (step.rewards != 0))).any():
                 found.add("warning", _NOT_IGNORED, where)
         elif len(step.ended) and leaves is not None:
-            final = self._leaves(found, step.final_obs, f"{where}, last observations")
-            if final is not None and self.source.mode is AutoresetMode.SAME_STEP:
-                both = [*zip(final, leaves, strict=True)]
-                return [all(equal(one[at], leaf[row]) for one, leaf in both) for at, row in enumerate(step.ended)]
+            final = self._leaves(found, step.final_obs, len(step.ended), f"{where}, last observations")
+            if final is not None and self.source.last_observations.watches:
+                return first_as_last(final, leaves, step.ended)
         return []
 
     def _actions(self, rng: np.random.Generator, mask: Bools | None) -> Any:

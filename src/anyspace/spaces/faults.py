@@ -188,7 +188,9 @@ def _described(spec: LeafSpec, value: Any, component: tuple[int, ...]) -> tuple[
         return "0 or 1", value
     if spec.tolerance is not None:
         return "shares that are not negative and sum to 1", value
-    if not math.isfinite(value):
+    if math.isinf(value):  # stacking makes one of a number beyond the dtype
+        return f"a finite number that {spec.dtype} can hold", value
+    if math.isnan(value):
         return "a finite number", value
     assert isinstance(spec.space, Box)
     what = "length" if spec.kind == "count" else "value"

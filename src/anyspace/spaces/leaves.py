@@ -79,6 +79,11 @@ class LeafSpec:
         return self.shape[len(self.repeats) :]
 
     @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """Shape of one element as the environment gives it."""
+        return self.element_shape if self.warp is None else self.space.shape or ()
+
+    @property
     def width(self) -> int:
         """Slots that the leaf takes in the flat vector, all elements together."""
         return math.prod(self.feature_shape)

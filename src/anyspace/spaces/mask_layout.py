@@ -93,7 +93,7 @@ class ActionMasks:
         self._slices = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         self._firsts = np.cumsum([0, *self._root.options])[:-1]
 
-    def flatten(self, mask: Any, *, single: bool = False, place: str = "mask") -> Bools:
+    def flatten(self, mask: Any, *, single: bool = False, place: str = "mask", count: int | None = None) -> Bools:
         """Return masks as rows ``[N, A]``, True where an option is allowed.
 
         Each of these is accepted, of the space or of any part of it, with entries 0 or 1 of any dtype:
@@ -113,6 +113,7 @@ class ActionMasks:
             mask: any of them.
             single: it is of one row, and has no axis of length N.
             place: what an error calls the mask.
+            count: N, where it is known.
 
         Returns:
             ``[N, A]``; N is 1 where nothing tells another number.
@@ -124,7 +125,11 @@ class ActionMasks:
         if single and type(mask) is np.ndarray and mask.dtype == np.bool_ and mask.shape == (self.width,):
             return mask[None]
         rows = _read(self._root, mask, single, place)
-        return np.ones((1, self.width), np.bool_) if rows is None else rows
+        if rows is None:
+            return np.ones((count or 1, self.width), np.bool_)
+        if count is not None and len(rows) != count:
+            raise ValueError(f"{place}: expected masks of {count} environments, got {len(rows)}.")
+        return rows
 
     def split(self, flat: Array) -> Any:
         """Return rows ``[N, A]`` of any framework as the distribution of the space takes them for its ``mask``.

@@ -239,8 +239,15 @@ def test_misfits_name_place_expectation_and_arrival(obs, message):
 
 
 def test_a_single_observation_has_no_batch():
-    with pytest.raises(ObservationError, match=r"expected a single observation, got a batch of shape \(3,\)"):
-        Encoder(NESTED["z"]).single((np.full(3, 5), np.zeros((3, 2))))
+    for obs, message in (
+        (
+            (np.full(3, 5), np.zeros((3, 2))),
+            r"obs\[0\]: .*, of shape \(\) for Discrete.*, got a batch of shape \(3,\)\. Make",
+        ),
+        ((5, np.zeros((1, 2))), r"obs\[1\]: .*, of shape \(2,\) for Box\(.*, got a batch of shape \(1, 2\)\. Make"),
+    ):
+        with pytest.raises(ObservationError, match=f"^{message}"):
+            Encoder(NESTED["z"]).single(obs)
     with pytest.raises(ObservationError, match=r'obs\["n"\]: expected numbers|obs\["n"\]: expected shape \(\)'):
         Encoder(Dict(n=Discrete(2), word=WORD)).single({"n": [0, 1], "word": "xy"})
 

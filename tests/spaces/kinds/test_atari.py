@@ -67,6 +67,15 @@ def test_gray_is_the_mean_of_the_channels(dim: int) -> None:
     close(gray, warp_pixels(screen, dim, grayscale=False).mean(axis=-1, keepdims=True))
 
 
+@pytest.mark.parametrize("dim", [84, 42])
+def test_a_gray_screen_is_cropped_and_shrunk_as_each_channel_is(dim: int) -> None:
+    screen = screens(2)
+    pixels = AtariPixels((210, 160), dim=dim)
+    came = pixels.warp(screen[..., 1])
+    assert came.shape == (2, *pixels.stored_shape) == (2, dim, dim, 1)
+    np.testing.assert_array_equal(came, AtariPixels(dim=dim).warp(screen)[..., 1:2])
+
+
 def test_any_batch_and_any_height() -> None:
     batch = screens(2, 3, height=250)
     pixels = AtariPixels((250, 160, 3), dim=20)
@@ -98,6 +107,7 @@ EVERY = [
     AtariRam(),
     AtariPixels(),
     AtariPixels((250, 160, 3)),
+    AtariPixels((210, 160)),
     AtariPixels(dim=42),
     AtariPixels(grayscale=True),
     AtariPixels(zero_mean=False),
@@ -114,9 +124,13 @@ def test_they_are_boxes_of_bytes_that_differ_from_others(space: Any) -> None:
     assert space != Box(0, 255, space.shape, np.uint8)
 
 
-@pytest.mark.parametrize("arguments", [{"dim": 0}, {"shape": (50, 160, 3)}, {"shape": (210, 160, 1)}], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [{"dim": 0}, {"shape": (50, 160, 3)}, {"shape": (210, 160, 1)}, {"shape": (210,)}, {"shape": (210, 160, 3, 1)}],
+    ids=str,
+)
 def test_what_is_no_screen(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a screen has more than 50 rows and three colours, and its picture a side"):
+    with pytest.raises(ValueError, match="more than 50 rows and three colours or none, and its picture a side"):
         AtariPixels(**arguments)
 
 

@@ -76,23 +76,45 @@ class Encoder:
             self._require_one_batch_shape(encoded)
         return tuple(encoded)
 
+    def rows(
+        self, stacked: tree.Tree, count: int, where: Callable[[int], str] = "row {}".format
+    ) -> tuple[NumpyArray, ...]:
+        """Return one array [count, *shape] per leaf of ``count`` stacked observations.
+
+        Arguments and errors are those of a call.
+
+        Raises:
+            ObservationError: there are more or fewer observations, or they are no stack of single ones.
+        """
+        leaves, first = self(stacked, where), self.specs[0]
+        if leaves[0].shape != (count, *first.shape):
+            batch = ", ".join(map(str, batch_shape(first, leaves[0])))
+            came = f"[{batch}, ...]" if batch else "a single one"
+            raise ObservationError(
+                f"obs: expected stacked observations [{count}, ...], one of each environment, got {came}. Let the first"
+                " axis of every part count the environments."
+            )
+        return leaves
+
     def single(self, obs: tree.Tree) -> tuple[NumpyArray, ...]:
         """Return one array [*shape] per leaf of a single observation.
 
         Raises:
             ObservationError: the structure, a shape or an element type does not fit the space.
         """
-        if not self._by_row:
-            leaves = self(obs)
-            if batch := batch_shape(self.specs[0], leaves[0]):
-                raise ObservationError(f"obs: expected a single observation, got a batch of shape {batch}.")
-            return leaves
         encoded: list[NumpyArray] = []
         try:
-            self._encode([obs], False, Slots.whole(1), encoded)
+            if self._by_row:
+                self._encode([obs], False, Slots.whole(1), encoded)
+                return tuple(leaf[0] for leaf in encoded)
+            self._encode(obs, True, None, encoded)
+            for spec, leaf in zip(self.specs, encoded, strict=True):
+                if batch := batch_shape(spec, leaf):
+                    single = f"expected a single observation, of shape {spec.raw_shape} for {spec.space}"
+                    raise Misfit(spec.path, f"{single}, got a batch of shape {(*batch, *spec.raw_shape)}")
         except Misfit as misfit:
             raise misfit.error() from misfit.__cause__
-        return tuple(leaf[0] for leaf in encoded)
+        return tuple(encoded)
 
     def either(
         self, obs: tree.Tree, where: Callable[[int], str] = "row {}".format

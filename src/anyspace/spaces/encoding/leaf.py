@@ -88,7 +88,7 @@ class LeafSpecEncoder:
         self.spec = spec
         self._bounds = _bounds(spec) if clip else None
         self._warp: Callable[[NumpyArray], NumpyArray] | None = spec.warp
-        self._raw_shape = spec.element_shape if spec.warp is None else spec.space.shape or ()
+        self._raw_shape = spec.raw_shape
         self._first = np.asarray(spec.start, spec.dtype).reshape(self._raw_shape) if any(spec.start) else None
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:

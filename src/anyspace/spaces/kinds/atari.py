@@ -48,6 +48,8 @@ class AtariRam(Box):
 class AtariPixels(Box):
     """The console's screen, rows x columns x RGB, that is stored and learnt from as a smaller square picture.
 
+    A screen of rows x columns is gray, and so is its picture.
+
     Attributes:
         dim: side of that picture in pixels, at least 1.
         grayscale: whether it has one channel, the mean of the three, instead of three.
@@ -58,20 +60,20 @@ class AtariPixels(Box):
 
     def __init__(
         self,
-        shape: tuple[int, int, int] = (210, 160, 3),
+        shape: tuple[int, ...] = (210, 160, 3),
         *,
         dim: int = 84,
         grayscale: bool = False,
         zero_mean: bool = True,
     ):
         super().__init__(0, 255, shape, np.uint8)
-        if dim < 1 or shape[0] <= 2 * CROP or shape[2] != 3:
+        if dim < 1 or len(shape) < 2 or shape[0] <= 2 * CROP or shape[2:] not in ((), (3,)):
             raise ValueError(
-                f"AtariPixels of shape {shape} and dim {dim}: a screen has more than {2 * CROP} rows and three colours,"
-                " and its picture a side of at least 1."
+                f"AtariPixels of shape {shape} and dim {dim}: a screen has more than {2 * CROP} rows and three colours"
+                " or none, and its picture a side of at least 1."
             )
         self.dim, self.grayscale, self.zero_mean = dim, grayscale, zero_mean
-        self.stored_shape = (dim, dim, 1 if grayscale else 3)
+        self.stored_shape = (dim, dim, 3 if shape[2:] and not grayscale else 1)
         self.shift, self.scale = (128.0, 1 / 128) if zero_mean else (0.0, 1 / 255)
 
     def __eq__(self, other: object) -> bool:
@@ -87,25 +89,25 @@ class AtariPixels(Box):
 
     def warp(self, array: Bytes) -> Bytes:
         """Return the pictures [N, dim, dim, 1 or 3] of screens [N, *shape]."""
-        return warp_pixels(array, self.dim, self.grayscale)
+        return warp_pixels(array if self.shape[2:] else array[..., None], self.dim, self.grayscale)
 
 
 def warp_pixels(frames: Bytes, dim: int, grayscale: bool) -> Bytes:
-    """Return screens [N, H, W, 3] as square pictures [N, dim, dim, 1 or 3].
+    """Return screens [N, H, W, C] as square pictures [N, dim, dim, C], or [N, dim, dim, 1] in gray.
 
     The top and bottom 25 rows are dropped and the rest is shrunk by areas, to a side below 84 in two steps. Gray
-    is the plain mean of the three channels, rounded to a whole number.
+    is the plain mean of the channels, rounded to a whole number.
 
     Raises:
         EnvironmentSetupError: OpenCV, which does the shrinking, is not installed.
     """
     lead, screen = frames.shape[:-3], frames.shape[-3:]
     cropped = frames.reshape(-1, *screen)[:, CROP:-CROP]
-    pictures = np.empty((len(cropped), dim, dim, 3), np.uint8)
+    pictures = np.empty((len(cropped), dim, dim, screen[-1]), np.uint8)
     for picture, frame in zip(pictures, cropped, strict=True):
         if dim < FIRST_SIDE:
             frame = shrink(frame, FIRST_SIDE)
-        picture[:] = shrink(frame, dim)
+        picture[:] = shrink(frame, dim).reshape(picture.shape)  # OpenCV drops an axis of one channel
     if grayscale:
         pictures = np.rint(pictures.mean(axis=-1, keepdims=True, dtype=np.float32)).astype(np.uint8)
     return pictures.reshape(*lead, *pictures.shape[1:])
