@@ -154,6 +154,9 @@ class Runtime(Protocol):
         """Return to which parameters gradients go from each array that ``compute`` makes, frozen parameters among them.
 
         None: the framework cannot tell.
+
+        Raises:
+            ModelError: they go to a weight that the model does not hold, so that nothing would train or save it.
         """
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:

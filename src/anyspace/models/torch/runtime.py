@@ -20,6 +20,7 @@ from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 from anyspace.models.torch.layers import within
+from anyspace.models.torch.outside import require_none_outside
 from anyspace.models.torch.twins import Twins
 from anyspace.tree import Tree
 
@@ -232,13 +233,16 @@ class TorchRuntime:
 
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
         """Return to which parameters gradients go; see the protocol."""
-        parameters = dict(_module(model).named_parameters())
+        module = _module(model)
+        parameters = dict(module.named_parameters())
         frozen = [one for one in parameters.values() if not one.requires_grad and one.is_floating_point()]
         for parameter in frozen:
             parameter.requires_grad_(True)
         try:
             with torch.enable_grad():
-                return [_reached(array, parameters) for array in compute()]
+                results = compute()
+                require_none_outside(module, results, compute)
+                return [_reached(array, parameters) for array in results]
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(False)
