@@ -8,33 +8,43 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from types import FunctionType, MethodType, ModuleType
+from typing import NamedTuple
 
 _MOST_OBJECTS = 100_000
 """How many objects are looked at: a model may hold a data set."""
 
-_REGISTRY = re.compile(r"\._(?:parameters|modules|buffers)\['([^']+)'\]")
-"""How PyTorch keeps what is an attribute to everybody else."""
+_REGISTRY = re.compile(r"\._(?:parameters|modules|buffers)\['([^']+)'\]|\.__wrapped__")
+"""How PyTorch keeps what is an attribute to everybody else, and what decorators leave."""
 
 _NOT_LOOKED_INTO = (str, bytes, int, float, complex, type(None), ModuleType)
 
 
-def way_to(model: object, wanted: Collection[object]) -> str | None:
-    """Return the shortest way from a model to one of some objects, as ``blocks[0].weight``; None: there is none.
+class Way(NamedTuple):
+    """A way to an object."""
+
+    path: str
+    """As ``blocks[0].weight``."""
+    holders: tuple[object, ...]
+    """The objects on it, of the last of which the object is an attribute or an item."""
+
+
+def way_to(model: object, wanted: Collection[object]) -> Way | None:
+    """Return the shortest way from a model to one of some objects; None: there is none.
 
     It goes through the attributes of objects and of their classes, through dicts, lists and tuples, what
     ``functools.partial`` binds, and the variables of functions within functions.
     """
     ids = {id(one) for one in wanted}
-    waiting: deque[tuple[str, object]] = deque([("", model)])
+    waiting: deque[tuple[str, object, tuple[object, ...]]] = deque([("", model, ())])
     kept: dict[int, object] = {}  # what is held here has an id of its own
     while waiting and len(kept) < _MOST_OBJECTS:
-        path, one = waiting.popleft()
+        path, one, holders = waiting.popleft()
         if id(one) in ids:
-            return _REGISTRY.sub(r".\1", path).removeprefix(".")
+            return Way(_REGISTRY.sub(lambda found: f".{found[1]}" if found[1] else "", path).removeprefix("."), holders)
         if isinstance(one, _NOT_LOOKED_INTO) or id(one) in kept:
             continue
         kept[id(one)] = one
-        waiting.extend((path + step, part) for step, part in _parts(one))
+        waiting.extend((path + step, part, (*holders, one)) for step, part in _parts(one))
     return None
 
 
@@ -53,6 +63,18 @@ def _parts(one: object) -> Iterator[tuple[str, object]]:
     elif not isinstance(one, type):
         for holder in (one, *type(one).__mro__):
             yield from ((f".{name}", part) for name, part in list(getattr(holder, "__dict__", {}).items()))
+        for kind in type(one).__mro__:
+            yield from _slots(one, kind)
+
+
+def _slots(one: object, kind: type) -> Iterator[tuple[str, object]]:
+    """Yield the attributes that an object has in the slots of a class."""
+    slots = vars(kind).get("__slots__", ())
+    for name in (slots,) if isinstance(slots, str) else slots:
+        try:
+            yield f".{name}", object.__getattribute__(one, name)
+        except (AttributeError, TypeError):  # it is not set yet, or private to the class, or no slot of Python's
+            continue
 
 
 def _variables_of(function: Callable[..., object]) -> Iterator[tuple[str, object]]:

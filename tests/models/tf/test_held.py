@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,25 @@ def test_weights_of_16_bits_are_named() -> None:
     assert runtime.narrow(model) == set()
     model.small = tf.Variable(tf.ones(3, tf.bfloat16))
     assert runtime.narrow(model) == {"small"}
+
+
+def test_layers_that_the_model_does_not_hold_are_refused() -> None:
+    class InObject(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.beside = SimpleNamespace(layer=LAYERS.Dense(self.num_outputs))
+
+        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+            output, state = super().forward(input_dict, state, seq_lens)
+            return self.beside.layer(output), state
+
+    class FrozenInObject(InObject):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.beside.layer.trainable = False
+
+    with pytest.raises(
+        ModelError, match=r"InObject computes with InObject\.beside\.layer\.\w+, of shape .* trainable=F"
+    ):
+        PPO("CartPole-v1", framework="tf", model={"custom_model": InObject}, preset="none")
+    PPO("CartPole-v1", framework="tf", model={"custom_model": FrozenInObject}, preset="none").close()

@@ -313,6 +313,11 @@ def is_nnx(value: object) -> bool:
     return nnx is not None and isinstance(value, nnx.Pytree | nnx.Variable)
 
 
+def is_parameter(value: object) -> bool:
+    """Return whether a value is a variable of Flax NNX that takes gradients."""
+    return is_nnx(value) and isinstance(value, getattr(_nnx(), _TRAINED))
+
+
 def _nnx() -> Any:
     return sys.modules["flax.nnx"]
 

@@ -35,7 +35,7 @@ def require_none_outside(
     for leaf in outside:
         if id(leaf) in later:
             way = way_to(module, [leaf])
-            where = "a tensor" if way is None else f"{name}.{way}"
+            where = "a tensor" if way is None else f"{name}.{way.path}"
             raise ModelError(
                 f"{name} computes with {where}, of shape {tuple(leaf.shape)}, which is none of its parameters: it would"
                 " be neither trained nor saved. Let the model hold modules as attributes of its own, several in an"
