@@ -107,6 +107,11 @@ class NoStates(Right):
         return super().forward_rnn(inputs, state, seq_lens)[0], []
 
 
+class Unasked(WrongWidth):
+    def forward(self, input_dict, state, seq_lens):
+        return input_dict["obs"][:, :3], [input_dict["obs"]]
+
+
 class NoMemory(Right):
     get_initial_state = TorchModelV2.get_initial_state
 
@@ -179,6 +184,7 @@ def make(model):
         (WrongWidth, r"WrongWidth failed .*mat1 and mat2 .* given obs of Box\(.*\(4,\).* num_outputs = 3"),
         (Views, r"Views failed in a dummy pass when acting"),
         (NoStates, r"NoStates.forward\(\) returned no states, but get_initial_state\(\) gives some"),
+        (Unasked, r"Unasked.forward\(\) returned states, but get_initial_state\(\) gives none: .* Add it"),
         (NoMemory, r"NoMemory is a RecurrentNetwork without states, .* let get_initial_state\(\) return those"),
         (OneState, r"OneState.get_initial_state\(\) must return a list of states, .* returned Tensor"),
         (NoValue, r"NoValue.value_function\(\) returned None when acting"),
