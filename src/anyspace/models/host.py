@@ -169,6 +169,10 @@ class HostRuntime:
         finally:
             ACTING.reset(token)
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Do nothing: errors stay as they are."""
+        return contextlib.nullcontext()
+
     def no_grad(self) -> AbstractContextManager[object]:
         """Do nothing: formulas stop gradients themselves."""
         return contextlib.nullcontext()

@@ -167,6 +167,10 @@ class JaxRuntime(HostRuntime):
 
     # ------------------------------------------------------------------------------------ parameters
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Return the context in which JAX's errors are told of ``where``."""
+        return explained(where)
+
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch modules that behave differently in training, where the mode differs."""
         own = jax_base(model)

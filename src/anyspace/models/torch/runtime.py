@@ -149,6 +149,10 @@ class TorchRuntime:
         """Return ``torch.no_grad``: what a model computes once and keeps is to enter gradient steps later."""
         return torch.no_grad()
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Do nothing: nothing is traced."""
+        return contextlib.nullcontext()
+
     def no_grad(self) -> AbstractContextManager[object]:
         """Return ``torch.no_grad``."""
         return torch.no_grad()
