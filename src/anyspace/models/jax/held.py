@@ -161,7 +161,7 @@ class Leaves(Part):
         leaves, _ = self._flat()
         if len(leaves) != len(self._names):
             raise ModelError(
-                f"{type(self.owner).__name__}.forward() changes how many parts `{self.attribute}` has, which holds"
+                f"{type(self.owner).__name__} changes in a pass how many parts `{self.attribute}` has, which holds"
                 " weights: leave its structure as the constructor made it."
             )
         return {name: leaf for name, (_, leaf) in zip(self._names, leaves, strict=True) if name is not None}
