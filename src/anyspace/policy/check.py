@@ -140,6 +140,19 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
         return Evaluation(output, distribution_of(policy, inputs), values)
 
 
+def require_value(policy: Pipeline, algorithm: str) -> None:
+    """Require that the model of an algorithm that learns a value has one.
+
+    Raises:
+        ModelError: it does not implement ``value_function``.
+    """
+    if type(policy.model).value_function is ModelV2.value_function:
+        raise ModelError(
+            f"{type(policy.model).__name__} must implement value_function() to be trained by {algorithm}, which learns"
+            " a value: let it return the values [N] of the latest pass."
+        )
+
+
 def blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
     """Return rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
     count, history = int(lens.sum()), History.before(policy.views, leaves)
