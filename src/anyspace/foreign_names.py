@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -58,7 +59,9 @@ ALGORITHM = {
     "pretrain": "BC learns from recorded steps: BC(input='DIR'); then load_weights(path).",
     "get_policy": "It is the attribute `policy` here.",
     "compute_action": "It is called `compute_single_action` here.",
-    "restore": "load(path), a method of the class, returns the algorithm of a checkpoint.",
+    **dict.fromkeys(
+        ("restore", "from_checkpoint"), "load(path), a method of the class, returns the algorithm of a checkpoint."
+    ),
     **dict.fromkeys(("workers", "env_runner_group"), "It is called `fleet` here."),
 }
 """Attributes of an algorithm; keys of the configuration are explained beside these."""
@@ -71,6 +74,7 @@ _WEIGHTS = "weights() returns all by name, and load_weights(weights) takes them 
 _MODULES = "It is a module of `model`, the network; printing it shows them."
 
 POLICY = {
+    "from_checkpoint": "Policy.load(path) returns the policy of a checkpoint, which algorithm.save(path) wrote.",
     "predict": _ACT,
     "action_dist": "get_distribution(obs) gives the distribution of actions.",
     "extract_features": "The layers before the heads are modules of `model`, the network; printing it shows them.",
@@ -343,6 +347,17 @@ class Explains:
                 if not hint:
                     raise
                 raise AttributeError(f"{error}. {hint}", name=name, obj=self) from None
+
+
+class ExplainsOnClass(ABCMeta):
+    """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(cls, name):
+            hint = cls._foreign.get(name, "")
+            text = f"type object {cls.__name__!r} has no attribute {name!r}{hint and f'. {hint}'}"
+            raise AttributeError(text, name=name, obj=cls)
 
 
 def takes_no_policy(init: F) -> F:

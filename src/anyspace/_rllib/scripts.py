@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from anyspace import algorithms, foreign_names, nesting
 from anyspace._rllib import advice
@@ -41,17 +40,6 @@ class Keys:
 _FOREIGN = {**foreign_names.ALGORITHM, **advice.ALGORITHM}
 
 
-class _ExplainsItself(ABCMeta):
-    """Says, of an attribute that a class of algorithms lacks, what to write in place of RLlib's."""
-
-    if not TYPE_CHECKING:  # type checkers refuse what is unknown
-
-        def __getattr__(cls, name):
-            hint = advice.ALGORITHM.get(name)
-            text = f"type object {cls.__name__!r} has no attribute {name!r}"
-            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=cls)
-
-
 class Saved(type(Path())):  # type: ignore[misc]
     """The folder of a checkpoint: a path, which RLlib's older releases returned as a text, newer ones in a result."""
 
@@ -69,7 +57,7 @@ class Saved(type(Path())):  # type: ignore[misc]
         return str(self) + end
 
 
-class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
+class Script(algorithms.Algorithm[Any]):
     """An algorithm as old scripts use one: with RLlib's defaults, more of its keys, its callbacks and result keys.
 
     A key that nothing here depends on is left out, which a message says, instead of being refused.
