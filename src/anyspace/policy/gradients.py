@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -94,6 +95,12 @@ def require_gradients(policy: Pipeline, found: Reached | None) -> None:
         )
     if found is None:
         return
+    whole = re.search(r"u?int\d+|bool", found.dtype)
+    if not found.output and whole is not None:
+        raise ModelError(
+            f"{name}.forward() gives an output of {whole[0]}, through which no gradient gets back, so nothing would be"
+            " learnt: return the floats that the layers computed."
+        )
     for what, names in (
         (f"{name}.forward() gives an output", found.output),
         (f"{dist_name(policy)}.logp() gives log-probabilities", found.logp),
@@ -118,6 +125,8 @@ class Reached(NamedTuple):
     value: frozenset[str] | None
     logp: frozenset[str] | None
     """Of a distribution of the user's."""
+    dtype: str
+    """Of the output."""
 
 
 def reached_by_value(policy: Pipeline) -> frozenset[str]:
@@ -137,8 +146,11 @@ def reached(policy: Pipeline) -> Reached | None:
     has_value = type(policy.model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
 
+    dtypes: list[str] = []
+
     def compute() -> list[Array]:
         inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
+        dtypes[:] = [str(inputs.dtype)]
         logp = [logp_of_a_sample(policy, distribution)] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
 
@@ -146,7 +158,7 @@ def reached(policy: Pipeline) -> Reached | None:
         found = policy.runtime.reached(policy.model, compute)
     if found is None:
         return None
-    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None)
+    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None, *dtypes)
 
 
 def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[ActionDistribution]]) -> None:
