@@ -115,6 +115,22 @@ def test_another_environment_is_made_as_its_answer_says() -> None:
     assert env.spec.max_episode_steps == 7
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "answer"),
+    [
+        (PPO, "from_checkpoint", ". load(path), a method of the class, returns the algorithm of a checkpoint."),
+        (anyspace.Algorithm, "restore", ". load(path), a method of the class, returns the algorithm of a checkpoint."),
+        (Policy, "from_checkpoint", ". Policy.load(path) returns the policy of a checkpoint, which"),
+        (PPO, "colour", ""),
+    ],
+)
+def test_what_a_class_lacks_is_explained_as_well(kind: type, name: str, answer: str) -> None:
+    message = f"type object {kind.__name__!r} has no attribute {name!r}{answer}"
+    with pytest.raises(AttributeError, match=re.escape(message) + ("" if answer else "$")) as error:
+        getattr(kind, name)
+    assert (error.value.name, error.value.obj) == (name, kind)
+
+
 def test_other_attributes_are_python_s_own_matter(algorithm: PPO) -> None:
     for owner in (algorithm, algorithm.policy, Callback(), TrainingResult()):
         with pytest.raises(AttributeError, match=rf"^'{type(owner).__name__}' object has no attribute 'colour'$"):

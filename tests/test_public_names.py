@@ -132,6 +132,7 @@ NAMES = {
 
 
 TAUGHT = {
+    "anyspace.algorithms.on_policy": {"gae", "training_rows"},
     "anyspace.algorithms.ppo": {"PPOConfig"},
     "anyspace.data.offline": {"write_spaces"},
     "anyspace.execution.callbacks": {"PruneTrial", "RecordVideo", "StopWithoutImprovement", "WeightsAndBiases"},
@@ -146,6 +147,7 @@ KEYWORDS = {
     "Algorithm.learn": "total_steps callback out overwrite progress total_timesteps",
     "Algorithm.evaluate": "episodes explore render progress seed",
     "Algorithm.record": "path episodes explore progress seed",
+    "Algorithm.call_envs": "method arguments",
     "Algorithm.save": "path",
     "Algorithm.load": "path env config trust overrides",
     "Algorithm.load_weights": "path",

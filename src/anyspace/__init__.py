@@ -45,7 +45,7 @@ _HOMES = dict.fromkeys(__all__, "anyspace.algorithms") | {
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import anyspace` alone stays light."""
     if name not in _HOMES:
-        from anyspace.foreign_names import absent
+        from anyspace.explaining import absent
 
         raise absent(__name__, name)
     from importlib import import_module
@@ -60,7 +60,8 @@ class _Finder:
     def find_spec(fullname: str, path: object, target: object = None) -> None:
         package, _, name = fullname.rpartition(".")
         if package in (__name__, f"{__name__}.algorithms"):
-            from anyspace.foreign_names import MODULE, absent
+            from anyspace.explaining import absent
+            from anyspace.foreign_names import MODULE
 
             if name in MODULE:
                 # Were the name in the error, `from ... import` would show a text of its own instead of this one.

@@ -756,3 +756,15 @@ def test_batch_statistics_of_a_target_are_copied():
     assert torch.equal(theirs.running_mean, ours.running_mean)
     assert torch.equal(theirs.running_var, ours.running_var)
     assert not torch.equal(theirs.weight, ours.weight)
+
+
+def test_weights_that_a_step_makes_are_refused():
+    class Late(FullyConnectedNetwork):
+        def forward(self, input_dict, state, seq_lens):
+            output, state = super().forward(input_dict, state, seq_lens)
+            if input_dict["is_training"] and not hasattr(self, "scale"):
+                self.scale = torch.nn.Parameter(torch.ones(2))
+            return output, state
+
+    with pytest.raises(ModelError, match=r"Late makes the weight `scale` in a gradient step, .* in the constructor"):
+        make(make_policy(Late)).step(batch())

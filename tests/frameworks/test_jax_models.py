@@ -336,6 +336,17 @@ def test_what_cannot_be_traced_in_a_step_names_the_method(build: Build, model: t
         build(model={"custom_model": model}, **PLAIN).train()
 
 
+class MadeInLoss(NnxModel):
+    def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
+        self.late = nnx.Linear(4, 1, rngs=nnx.Rngs(0))
+        return [loss + self.late(loss_inputs["obs"]).mean() for loss in policy_loss]
+
+
+def test_a_module_that_a_loss_makes_is_told_of_the_loss(build: Build) -> None:
+    with pytest.raises(ModelError, match=r"MadeInLoss\.custom_loss\(\) makes `late`, a Linear, .* in the constructor"):
+        build(model={"custom_model": MadeInLoss}, **PLAIN).train()
+
+
 class OfTorch(TorchModelV2):
     pass
 

@@ -279,6 +279,18 @@ def test_what_does_not_fit_is_told(build: Build, settings: dict[str, Any], expec
         build(framework="tf", **settings).train()
 
 
+def test_a_layer_that_a_loss_makes_anew_is_told_of_the_loss(build: Build) -> None:
+    class MadeInLoss(models.Functional):
+        def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+            self.base_model = tf.keras.layers.Dense(1)
+            return policy_loss
+
+    with pytest.raises(
+        ModelError, match=r"MadeInLoss\.custom_loss\(\) makes `base_model`, a Dense, .* the constructor"
+    ):
+        build(framework="tf", model={"custom_model": MadeInLoss}).train()
+
+
 @pytest.mark.learning
 def test_learns_cartpole(build: Build) -> None:
     algorithm = build(

@@ -190,6 +190,25 @@ def test_a_constructor_of_another_kind_is_refused_with_what_a_model_is_given(tra
         train({"custom_model": Extractor})
 
 
+def test_a_keyword_that_a_constructor_lacks_is_asked_for(train):
+    class Wide(FullyConnectedNetwork):
+        def __init__(self, *arguments, width, depth=1):
+            super().__init__(*arguments)
+
+    with pytest.raises(ModelError, match=r"Wide cannot be built, .* asks for 'width': give it in custom_model_config"):
+        train({"custom_model": Wide, "custom_model_config": {"depth": 2}})
+
+
+def test_a_column_that_a_loss_lacks_is_named_with_those_that_are_there(train):
+    class Reads(FullyConnectedNetwork):
+        def custom_loss(self, policy_loss, loss_inputs):
+            return [loss + loss_inputs["observations"].mean() for loss in policy_loss]
+
+    message = r"Reads\.custom_loss\(\) reads a column 'observations', but there are .*actions, .*obs"
+    with pytest.raises(ModelError, match=message):
+        train({"custom_model": Reads})
+
+
 def test_a_term_of_custom_loss_is_descended(train):
     class Pulling(Losing):
         def custom_loss(self, policy_loss, loss_inputs):
@@ -237,7 +256,7 @@ def test_a_model_without_a_value_trains_without_a_critic(train):
     settings = {"use_critic": False, "use_gae": False, "batch_mode": "complete_episodes"}
     _, result = train({"custom_model": Bare}, **settings)
     assert np.isfinite(result["learner"]["policy_loss"])
-    with pytest.raises(NotImplementedError, match=r"Bare must implement value_function\(\)"):
+    with pytest.raises(ModelError, match=r"Bare must implement value_function\(\) to be trained by PPO"):
         train({"custom_model": Bare})
 
 
@@ -460,9 +479,13 @@ def test_what_was_frozen_midway_is_loaded(tmp_path: Path) -> None:
         algorithm.train()
         algorithm.save(tmp_path / "saved")
     with closing(PPO.load(tmp_path / "saved", config={"model": model})) as again:
-        before = again.policy.model.body.weight.detach().clone()
+        body = again.policy.model.body
+        before = body.weight.detach().clone()
         again.train()
-        assert not torch.equal(again.policy.model.body.weight, before)
+        assert torch.equal(body.weight, before)
+        body.requires_grad_(True)
+        again.train()
+        assert not torch.equal(body.weight, before)
 
 
 def test_a_model_may_be_abstract() -> None:

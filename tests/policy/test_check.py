@@ -107,6 +107,11 @@ class NoStates(Right):
         return super().forward_rnn(inputs, state, seq_lens)[0], []
 
 
+class Unasked(WrongWidth):
+    def forward(self, input_dict, state, seq_lens):
+        return input_dict["obs"][:, :3], [input_dict["obs"]]
+
+
 class NoMemory(Right):
     get_initial_state = TorchModelV2.get_initial_state
 
@@ -179,6 +184,7 @@ def make(model):
         (WrongWidth, r"WrongWidth failed .*mat1 and mat2 .* given obs of Box\(.*\(4,\).* num_outputs = 3"),
         (Views, r"Views failed in a dummy pass when acting"),
         (NoStates, r"NoStates.forward\(\) returned no states, but get_initial_state\(\) gives some"),
+        (Unasked, r"Unasked.forward\(\) returned states, but get_initial_state\(\) gives none: .* Add it"),
         (NoMemory, r"NoMemory is a RecurrentNetwork without states, .* let get_initial_state\(\) return those"),
         (OneState, r"OneState.get_initial_state\(\) must return a list of states, .* returned Tensor"),
         (NoValue, r"NoValue.value_function\(\) returned None when acting"),
@@ -321,7 +327,7 @@ def test_a_model_that_fails_on_zeros_alone_is_right():
 
 def test_a_model_that_fails_on_samples_as_well_is_refused():
     # PyTorch 2.5 finds out when it draws.
-    with pytest.raises(ModelError, match=r"Logarithm failed in a dummy pass when (acting, as its output|an)") as found:
+    with pytest.raises(ModelError, match=r"Strict\.(__init__|sample)\(\) failed .* what Logarithm put out") as found:
         masking_itself(fails=True)
     message = str(found.value)
     assert re.search(r"ValueError: Expected parameter logits|RuntimeError: probability tensor contains", message)
@@ -329,14 +335,37 @@ def test_a_model_that_fails_on_samples_as_well_is_refused():
     assert "\n" not in message
 
 
-def test_a_distribution_that_cannot_be_sampled_is_named():
-    class Broken(Scores):
-        def logp(self, actions):
-            raise RuntimeError("no logp")
+def broken(self, *given):
+    raise AttributeError("no such value")
 
-    config = merge(PolicyConfig(), {"model": {"custom_action_dist": Broken}})
-    with pytest.raises(ModelError, match="when an action is drawn and scored: RuntimeError: no logp"):
+
+@pytest.mark.parametrize(
+    ("method", "own", "message"),
+    [
+        ("logp", broken, "Attrib"),
+        (
+            "kl",
+            broken,
+            r"Attribu.*: no such value\. Its inputs have 3 numbers a row\. The traceback above names the line",
+        ),
+        ("__init__", lambda self, inputs: None, r"TypeError: .*\. It is called with \(inputs, model\), and with mask="),
+        ("sample", lambda self: self.absent(), "AttributeError: 'Own' object has no attribute 'absent'"),
+    ],
+)
+def test_a_distribution_that_fails_is_named_with_its_method(method, own, message):
+    config = merge(PolicyConfig(), {"model": {"custom_action_dist": type("Own", (Scores,), {method: own})}})
+    with pytest.raises(ModelError, match=rf"^Own\.{method}\(\) failed in a .* FullyConnectedNet.* put out: {message}"):
         Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))
+
+
+def test_widths_are_spoken_of_where_shapes_are_wrong_alone():
+    class Unready(EarlyValue):
+        forward = broken
+
+    for model, speaks in ((WrongWidth(), True), (Unready(), False)):
+        with pytest.raises(ModelError) as refused:
+            make(model)
+        assert ("compare its width" in str(refused.value)) is speaks
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,16 @@ def test_a_detached_output_is_refused(kind: type) -> None:
         train(custom_model=kind)
 
 
+class Integers(Two):
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        return super().forward(input_dict, state, seq_lens)[0].long(), state
+
+
+def test_an_output_of_integers_is_refused_by_its_type() -> None:
+    with pytest.raises(ModelError, match=r"Integers\.forward\(\) gives an output of int64, .* return the floats"):
+        train(custom_model=Integers)
+
+
 def test_a_detached_distribution_is_refused() -> None:
     with pytest.raises(ModelError, match=r"DetachedDensities.logp\(\) gives log-probabilities from which no gradient"):
         train(custom_action_dist=DetachedDensities)

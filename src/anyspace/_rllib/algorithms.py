@@ -9,7 +9,7 @@ from anyspace import algorithms
 from anyspace._rllib.callbacks import DefaultCallbacks
 from anyspace._rllib.scripts import Script
 from anyspace.execution.checkpoint import read_state
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 
 
 class Algorithm(Script):

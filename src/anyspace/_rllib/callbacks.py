@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from anyspace._rllib import advice
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
-from anyspace.foreign_names import Explains
+from anyspace.explaining import Explains
 
 _IN_INFO = "Put a number into the `info` of a step instead: it is reported as env/NAME, and as episode/NAME."
 _NEVER: dict[str, str] = {

@@ -18,8 +18,8 @@ from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import require_shares
+from anyspace.explaining import Explains
 from anyspace.folders import current_folder
-from anyspace.foreign_names import Explains
 from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from anyspace import algorithms, foreign_names, nesting
 from anyspace._rllib import advice
@@ -16,14 +16,13 @@ from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace._rllib.workers import Workers
 from anyspace.algorithms import checkpoints, state
-from anyspace.algorithms.listed_keys import ListsKeys
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.callbacks import require_no_arguments
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint
 from anyspace.execution.pieces import pieces_of
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.seeing import ActingOptions
@@ -39,17 +38,6 @@ class Keys:
 
 
 _FOREIGN = {**foreign_names.ALGORITHM, **advice.ALGORITHM}
-
-
-class _ExplainsItself(ListsKeys):
-    """Says, of an attribute that a class of algorithms lacks, what to write in place of RLlib's."""
-
-    if not TYPE_CHECKING:  # type checkers refuse what is unknown
-
-        def __getattr__(cls, name):
-            hint = advice.ALGORITHM.get(name)
-            text = f"type object {cls.__name__!r} has no attribute {name!r}"
-            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=cls)
 
 
 class Saved(type(Path())):  # type: ignore[misc]
@@ -69,7 +57,7 @@ class Saved(type(Path())):  # type: ignore[misc]
         return str(self) + end
 
 
-class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
+class Script(algorithms.Algorithm[Any]):
     """An algorithm as old scripts use one: with RLlib's defaults, more of its keys, its callbacks and result keys.
 
     A key that nothing here depends on is left out, which a message says, instead of being refused.

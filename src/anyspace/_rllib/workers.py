@@ -13,7 +13,7 @@ from anyspace.algorithms import Algorithm
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
-from anyspace.foreign_names import Explains
+from anyspace.explaining import Explains
 
 
 class Workers(Explains):

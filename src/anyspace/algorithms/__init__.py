@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from anyspace.algorithms.shipped import HOMES, shipped
-from anyspace.foreign_names import absent
+from anyspace.explaining import absent
 
 if TYPE_CHECKING:
     from anyspace.algorithms.a2c import A2C

@@ -9,7 +9,7 @@ import numpy as np
 
 from anyspace.data.contract import described
 from anyspace.errors import CheckpointError
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy

@@ -20,6 +20,7 @@ from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
+from anyspace.policy.check import require_value
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import Scheduled, require_schedule, scheduled
 
@@ -192,6 +193,8 @@ class ActorCriticAlgorithm(Algorithm[C]):
         """Start the weight of the entropy bonus, which changes while training."""
         config, policy = self.config, self.policy
         require_own_samples(policy, type(self).__name__)
+        if config.has_critic:
+            require_value(policy, type(self).__name__)
         asked = not self._given.isdisjoint(("entropy_coeff", "entropy_coeff_schedule"))
         if config.rewards_entropy and not has_entropy(policy, asked=asked):
             self.config = config = dataclasses.replace(config, entropy_coeff=0.0, entropy_coeff_schedule=None)

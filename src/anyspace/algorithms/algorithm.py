@@ -32,8 +32,8 @@ from anyspace.execution.groups import Group
 from anyspace.execution.learner import Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
+from anyspace.explaining import answers, takes_no_policy
 from anyspace.folders import PathLike, current_folder
-from anyspace.foreign_names import answers, takes_no_policy
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled

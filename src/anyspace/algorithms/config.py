@@ -14,7 +14,8 @@ from anyspace.config import are_equal, changes, require, require_finite, type_hi
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.errors import ConfigError
-from anyspace.foreign_names import SETTINGS, Explains
+from anyspace.explaining import Explains
+from anyspace.foreign_names import SETTINGS
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import require_schedule

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import textwrap
-from abc import ABCMeta
 
 from anyspace import config as configs
+from anyspace.explaining import ExplainsOnClass
 
 
-class ListsKeys(ABCMeta):
+class ListsKeys(ExplainsOnClass):
     """Class of classes whose docstring is followed by what they are built with.
 
     The docstring is put together when it is read, for that takes longer than to import the class. It is a property of

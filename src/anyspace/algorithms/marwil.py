@@ -17,6 +17,7 @@ from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
+from anyspace.policy.check import require_value
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class MARWIL(Offline[MARWILConfig]):
     def setup(self) -> None:
         """Start c^2, the mean square of advantages."""
         super().setup()
+        if self.learns_values:
+            require_value(self.policy, type(self).__name__)
         config, distribution = self.config, self.policy.new_distribution(1)
         if config.bc_logstd_coeff > 0 and not hasattr(distribution, "log_std"):
             raise ConfigError(

@@ -16,7 +16,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 from anyspace.policy.policy import Policy
 
 

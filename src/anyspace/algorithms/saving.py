@@ -17,7 +17,7 @@ from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.pieces import Growth, Piece, Snapshot
 from anyspace.execution.run_files import without_run
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 

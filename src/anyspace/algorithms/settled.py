@@ -10,11 +10,12 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import require_concrete
 from anyspace.algorithms.layers import explained_key
 from anyspace.errors import ConfigError
-from anyspace.foreign_names import ALGORITHM, Explains
+from anyspace.explaining import Explains, ExplainsOnClass
+from anyspace.foreign_names import ALGORITHM
 from anyspace.importing import is_ours
 
 
-class Settled(Explains):
+class Settled(Explains, metaclass=ExplainsOnClass):
     """Base of an algorithm: it has all methods that it needs, and its settings stay as they are once it is built.
 
     An attribute that it lacks, and that other libraries' algorithms have, is explained: where it is read, and where it

@@ -26,7 +26,7 @@ from anyspace.data.running_statistics import KEY
 from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError, ConfigError
-from anyspace.foreign_names import answers
+from anyspace.explaining import answers
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent

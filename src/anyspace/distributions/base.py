@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anyspace import tree
-from anyspace.foreign_names import Explains
+from anyspace.explaining import Explains
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 

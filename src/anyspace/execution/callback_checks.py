@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from anyspace.errors import ConfigError, near
-from anyspace.foreign_names import CALLBACK_CLASSES, CALLBACK_METHODS, is_of_stable_baselines
+from anyspace.explaining import is_of_stable_baselines
+from anyspace.foreign_names import CALLBACK_CLASSES, CALLBACK_METHODS
 
 
 def require_known_methods(kind: type, base: type) -> None:

@@ -23,8 +23,9 @@ from anyspace.execution.callback_checks import require_function, require_known_m
 from anyspace.execution.film import FilmError, video_files
 from anyspace.execution.log import flat_metrics
 from anyspace.execution.run_files import VIDEOS
+from anyspace.explaining import Explains
 from anyspace.failures import Failures
-from anyspace.foreign_names import CALLBACK, Explains
+from anyspace.foreign_names import CALLBACK
 from anyspace.importing import import_path
 
 _LOG = logging.getLogger("anyspace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -251,8 +251,10 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
     def _asking_readers(self) -> AbstractContextManager[object]:
         return calling_back(_asked)
 
-    def _explaining(self, method: str) -> AbstractContextManager[None]:
-        return explained(f"{type(self.policy.model).__name__}.{method}()")
+    @contextlib.contextmanager
+    def _explaining(self, method: str) -> Iterator[None]:
+        with explained(f"{type(self._model).__name__}.{method}()"), self._model.making_nothing(method):
+            yield
 
     def _in_trace(self) -> bool:
         return True

@@ -13,7 +13,7 @@ from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution.groups import GROUP_METRICS, Group
 from anyspace.maths.xp import Array
-from anyspace.models.input_dict import InputDict
+from anyspace.models.input_dict import InputDict, MissingColumn
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -280,12 +280,19 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
     """Return the losses to descend: the algorithm's, passed through the model's ``custom_loss``.
 
     Raises:
-        ModelError: ``custom_loss`` does not return as many losses as it was given.
+        ModelError: ``custom_loss`` does not return as many losses as it was given, or reads a column that is not there.
     """
     if not policy.model.has_custom_loss():
         return losses
     given = list(losses.values())
-    changed = _one_by_one(policy.model.custom_loss(given, _loss_inputs(policy, batch)), len(given))
+    try:
+        returned = policy.model.custom_loss(given, _loss_inputs(policy, batch))
+    except MissingColumn as error:
+        raise ModelError(
+            f"{type(policy.model).__name__}.custom_loss() reads a column {error.key!r}, but there are"
+            f" {', '.join(sorted(error.there))}."
+        ) from error
+    changed = _one_by_one(returned, len(given))
     if not isinstance(changed, list) or len(changed) != len(given):
         came = described(changed) if hasattr(changed, "shape") else repr(changed)
         raise ModelError(

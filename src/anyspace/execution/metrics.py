@@ -13,7 +13,8 @@ import numpy as np
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
 from anyspace.execution.learner import Result, Steps, as_numpy
-from anyspace.foreign_names import RESULT, Explains
+from anyspace.explaining import Explains
+from anyspace.foreign_names import RESULT
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 

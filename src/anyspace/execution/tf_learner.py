@@ -28,7 +28,7 @@ from anyspace.execution.xla import (
     slots_from,
 )
 from anyspace.maths.xp import Array, xp
-from anyspace.models.host import calling_back
+from anyspace.models.host import calling_back, require_none_late
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import COUNTER, DRAW, TFModelV2, tf_base
@@ -105,8 +105,11 @@ class TFLearner(CompiledLearner[TFModelV2]):
         with self.runtime.on_device():
             if self._model.has_custom_loss() and not self._has_run:
                 self._require_built_layers(batches, tensors(arguments))
-            self._has_run = True
+            known = None if self._has_run else self._model.held().variables
             found = arrays_of(self._way(steps.summed, batches)(*tensors(arguments)))
+            if known is not None:
+                require_none_late(type(self._model).__name__, known, self._model.held().variables)
+            self._has_run = True
         self._model.synchronise(found["weights"])
         if steps.tau is not None:
             for sibling in self.policy.siblings:
@@ -260,6 +263,9 @@ class TFLearner(CompiledLearner[TFModelV2]):
         for kind, values in slots_from(state, self._by_group).items():
             for name, value in values.items():
                 self._slots[kind][name].assign(value)
+
+    def _explaining(self, method: str) -> AbstractContextManager[None]:
+        return self._model.remaking_nothing(method)
 
     def _in_trace(self) -> bool:
         return not tf.executing_eagerly()

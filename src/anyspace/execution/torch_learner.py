@@ -29,6 +29,7 @@ from anyspace.execution.learner import (
     with_custom_loss,
 )
 from anyspace.execution.torch_packs import Followed, Pack, clip, move
+from anyspace.models.host import require_none_late
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import within
@@ -64,6 +65,7 @@ class TorchLearner(Rated):
         self._packed: dict[str, nn.Parameter] = {}
         self._packs: dict[str, list[Pack]] = {group: [] for group in groups}
         self._has_moved = False
+        self._known: frozenset[str] = frozenset()
         self._pack()
         self._untouched = Untouched(self._module, self._packed, functools.partial(reached_by_value, policy))
         self.at(0)
@@ -100,6 +102,8 @@ class TorchLearner(Rated):
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen, released or exchanged since."""
         self._pack()
+        if not self._has_moved:
+            self._known = frozenset(self._module.state_dict())
         super().at(timestep)
 
     def step(self, batch: Batch) -> Result:
@@ -127,6 +131,8 @@ class TorchLearner(Rated):
 
     def _move(self, metrics: dict[str, torch.Tensor | float]) -> None:
         """Let the optimisers move the parameters by their gradients, and report the norms of those that are clipped."""
+        if not self._has_moved:
+            require_none_late(type(self._module).__name__, self._known, self._module.state_dict())
         for name, group in self.groups.items():
             packs = self._packs[name]
             if group.grad_clip is not None and packs:

@@ -78,7 +78,7 @@ def construct(
     except TypeError as error:
         taken = _without_rejected(model_class, error, keywords, optional)
         if taken is None:
-            _require_parameters(model_class, arguments, error)
+            _require_parameters(model_class, arguments, keywords, error)
             raise
     return construct(model_class, arguments, taken, optional)
 
@@ -98,11 +98,13 @@ def _without_rejected(
     return {key: keywords[key] for key in keywords.keys() - {rejected[1]}}
 
 
-def _require_parameters(model_class: type[ModelV2], arguments: Arguments, error: TypeError) -> None:
-    """Require that a constructor takes what every model is given.
+def _require_parameters(
+    model_class: type[ModelV2], arguments: Arguments, keywords: Mapping[str, Any], error: TypeError
+) -> None:
+    """Require that a constructor takes what every model is given, and asks for no more than is there.
 
     Raises:
-        ModelError: it takes less.
+        ModelError: it takes less, or asks for more.
     """
     signature = inspect.signature(model_class)
     try:
@@ -112,6 +114,14 @@ def _require_parameters(model_class: type[ModelV2], arguments: Arguments, error:
             f"{model_class.__name__} cannot be built, for its constructor is {model_class.__name__}{signature}. A model"
             " is given obs_space, action_space, num_outputs, model_config, name, and custom_model_config as keywords."
         ) from error
+    given = {**signature.bind_partial(*arguments).arguments, **keywords}
+    for name, parameter in signature.parameters.items():
+        is_one = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if is_one and parameter.default is parameter.empty and name not in given:
+            raise ModelError(
+                f"{model_class.__name__} cannot be built, for its constructor asks for {name!r}: give it in"
+                f' custom_model_config, as {{"custom_model_config": {{{name!r}: ...}}}}, or let it have a default.'
+            ) from error
 
 
 def construct_with_interface(

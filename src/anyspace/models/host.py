@@ -7,7 +7,7 @@ import json
 import math
 import pickle
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import islice
@@ -16,7 +16,7 @@ from typing import Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.errors import CheckpointError
+from anyspace.errors import CheckpointError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
@@ -169,6 +169,10 @@ class HostRuntime:
         finally:
             ACTING.reset(token)
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Do nothing: errors stay as they are."""
+        return contextlib.nullcontext()
+
     def no_grad(self) -> AbstractContextManager[object]:
         """Do nothing: formulas stop gradients themselves."""
         return contextlib.nullcontext()
@@ -254,6 +258,25 @@ def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
         f"the weights do not fit the model ({len(differing)} of {len(every)} tensors differ): {detail}."
         f" Build the model with the configuration that the weights were trained with.{advice}"
     )
+
+
+def require_none_late(name: str, before: Collection[str], after: Iterable[str]) -> None:
+    """Require that a gradient step makes no weights: a checkpoint with them would fit no model that is built anew.
+
+    Args:
+        name: whose they are.
+        before: the names of its weights before the first step.
+        after: those after it.
+
+    Raises:
+        ModelError: there are more of them.
+    """
+    late = next((weight for weight in after if weight not in before), None)
+    if late is not None:
+        raise ModelError(
+            f"{name} makes the weight `{late}` in a gradient step, too late for checkpoints: a model that is built anew"
+            " would have none that it could be loaded into. Make it, or the layer that it is of, in the constructor."
+        )
 
 
 _MOST_PARTS = 100

@@ -25,6 +25,22 @@ OBSERVED = ("obs", "obs_flat")
 _NOTHING = object()
 
 
+class MissingColumn(KeyError):
+    """A column that is not there.
+
+    Attributes:
+        key: its name.
+        there: the names of those that are.
+    """
+
+    def __init__(self, key: str, there: Iterable[str]):
+        self.key, self.there = key, list(there)
+        super().__init__(
+            f"{key!r} is not among the model's inputs: {', '.join(self.there)}. Other columns have to be declared in"
+            " view_requirements."
+        )
+
+
 class InputDict(dict[str, Any]):
     """The columns a model may read; some are computed only when first touched.
 
@@ -56,10 +72,7 @@ class InputDict(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         compute = self._lazy.get(key)
         if compute is None:
-            raise KeyError(
-                f"{key!r} is not among the model's inputs: {', '.join(self)}. Other columns have to be declared in"
-                " view_requirements."
-            )
+            raise MissingColumn(key, self)
         value = compute()
         super().__setitem__(key, value)
         return value

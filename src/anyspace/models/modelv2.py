@@ -178,7 +178,8 @@ class ModelV2:
             lengths that are not given are looked for in the input dict (``state_in_i``, ``seq_lens``).
 
         Raises:
-            ModelError: if ``forward`` does not return a pair of an output and a list of states, or no dict came.
+            ModelError: if no dict came, or ``forward`` does not return a pair of an output and a list of states, or
+                returns no states where :meth:`get_initial_state` gives some, or the other way round.
         """
         columns = input_dict[0] if isinstance(input_dict, list) else input_dict
         inputs = self._own(columns) if isinstance(columns, InputDict) else self._complete(columns)
@@ -203,6 +204,11 @@ class ModelV2:
             raise ModelError(
                 f"{type(self).__name__}.forward() returned no states, but get_initial_state() gives some: nothing would"
                 " be remembered. Return the states after the last step as the second element."
+            )
+        if state_out and not state and not self.get_initial_state():
+            raise ModelError(
+                f"{type(self).__name__}.forward() returned states, but get_initial_state() gives none: nothing would be"
+                " remembered. Add it, one array without batch dimension for each state, or return `state` as it came."
             )
         if self.model_config.get("always_check_shapes"):
             self._check_shape(output)

@@ -138,6 +138,13 @@ class Runtime(Protocol):
     def holders(self, model: ModelV2) -> frozenset[int]:
         """Return the ``id`` of each object that holds a weight of the model; models that share one share the weight."""
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Return a context in which what the framework refuses of traced code is said in a sentence.
+
+        Args:
+            where: whose code runs in it, as ``Squashed.logp()``.
+        """
+
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch layers that behave differently in training (batch normalisation, dropout)."""
 
@@ -160,6 +167,9 @@ class Runtime(Protocol):
         """Return to which parameters gradients go from each array that ``compute`` makes, frozen parameters among them.
 
         None: the framework cannot tell.
+
+        Raises:
+            ModelError: they go to a weight that the model does not hold, so that nothing would train or save it.
         """
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:

@@ -88,9 +88,10 @@ def _inputs_decide(policy: Pipeline) -> bool:
     inputs = np.zeros((2, policy.num_outputs), np.float32)
 
     def compute() -> list[Array]:
-        rebuilt = policy.distribution(policy.runtime.asarray(inputs))
-        results = [rebuilt.logp_of(sample(policy, rebuilt))]
-        return [*results, rebuilt.kl(rebuilt)] if rebuilt.has_kl else results
+        rebuilt = distribution_of(policy, policy.runtime.asarray(inputs))
+        results = [logp_of_a_sample(policy, rebuilt)]
+        with in_distribution(policy, "kl"):
+            return [*results, rebuilt.kl(rebuilt)] if rebuilt.has_kl else results
 
     with same_randomness(policy):
         found = policy.runtime.reached(policy.model, compute)
@@ -136,7 +137,20 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
             f" {(count,)}, is expected. Squeeze the last dimension."
         )
     with explained(policy, f"{when}, as its output became an action distribution"):
-        return Evaluation(output, policy.distribution(inputs), values)
+        return Evaluation(output, distribution_of(policy, inputs), values)
+
+
+def require_value(policy: Pipeline, algorithm: str) -> None:
+    """Require that the model of an algorithm that learns a value has one.
+
+    Raises:
+        ModelError: it does not implement ``value_function``.
+    """
+    if type(policy.model).value_function is ModelV2.value_function:
+        raise ModelError(
+            f"{type(policy.model).__name__} must implement value_function() to be trained by {algorithm}, which learns"
+            " a value: let it return the values [N] of the latest pass."
+        )
 
 
 def blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
@@ -179,11 +193,14 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
     with same_randomness(policy), explained(policy, "when an action is drawn and scored"):
         drawn = sample(policy, distribution)
         _check_sample(policy, name, drawn, count)
-        results = {"logp": distribution.logp_of(drawn)}
+        with in_distribution(policy, "logp"):
+            results = {"logp": distribution.logp_of(drawn)}
         if distribution.has_entropy:
-            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation", distribution.inputs))
+            with in_distribution(policy, "entropy"):
+                results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation", distribution.inputs))
         if distribution.has_kl:
-            results["kl"] = distribution.kl(distribution)
+            with in_distribution(policy, "kl"):
+                results["kl"] = distribution.kl(distribution)
         if isinstance(policy.exploration, PerturbingExploration):
             before = policy.exploration.state()
             policy.exploration.compare(distribution, distribution)
@@ -226,8 +243,56 @@ def sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
     """Return a sample as it comes back from a trajectory: tensors, even if the distribution gives NumPy's arrays."""
     runtime = policy.runtime
     rng = runtime.rng("evaluation", distribution.inputs)
-    sample = policy.exploration.choose(distribution, explore=True, rng=rng, noise=None)
+    with in_distribution(policy, "sample"):
+        sample = policy.exploration.choose(distribution, explore=True, rng=rng, noise=None)
     return tree.map_leaves(lambda leaf: runtime.asarray(runtime.numpy(leaf)), sample)
+
+
+def logp_of_a_sample(policy: Pipeline, distribution: ActionDistribution) -> Array:
+    """Draw a sample, and return its log-probabilities [N]."""
+    drawn = sample(policy, distribution)
+    with in_distribution(policy, "logp"):
+        return distribution.logp_of(drawn)
+
+
+def distribution_of(policy: Pipeline, inputs: Array, mask: Array | None = None) -> ActionDistribution:
+    """Return the policy's distribution of its inputs [N, num_outputs]; see :meth:`Pipeline.distribution`."""
+    with in_distribution(policy, "__init__"):
+        return policy.distribution(inputs, mask)
+
+
+def dist_name(policy: Pipeline) -> str:
+    """Return how the class of a policy's distributions is called."""
+    dist: object = getattr(policy.dist_factory, "func", policy.dist_factory)
+    return str(getattr(dist, "__name__", dist))
+
+
+_ASKED = {
+    "__init__": " It is called with (inputs, model), and with mask=... where it names that.",
+    "sample": " Written as sample(self, rng), it is given the random source.",
+}
+"""How methods are called, where authors may expect something else."""
+
+
+@contextmanager
+def in_distribution(policy: Pipeline, method: str) -> Iterator[None]:
+    """Say of an error within a distribution of the user's which method of it failed."""
+    if policy.knows_distribution:
+        yield
+        return
+    where = f"{dist_name(policy)}.{method}()"
+    try:
+        with policy.runtime.explaining(where):
+            yield
+    except AnyspaceError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+        asked = _ASKED.get(method, "") if isinstance(error, TypeError) else ""
+        raise ModelError(
+            f"{where} failed in a dummy pass, on what {type(policy.model).__name__} put out: {text}.{asked} Its"
+            f" inputs have {policy.num_outputs} numbers a row. The traceback above names the line."
+        ) from error
 
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
@@ -268,6 +333,10 @@ def _likely_cause(error: Exception) -> str:
         )
     if isinstance(error, AttributeError | AssertionError) and "value" in str(error).lower():
         return "value_function() is called after forward(): let forward() keep the features that it needs."
-    if isinstance(error, KeyError):
-        return "The traceback above names the line."
-    return "The traceback above names the layer; compare its width with these shapes."
+    if not isinstance(error, KeyError) and any(word in str(error) for word in _OF_SHAPES):
+        return "The traceback above names the layer; compare its width with these shapes."
+    return "The traceback above names the line."
+
+
+_OF_SHAPES = ("shape", "size", "dim", "broadcast", "mat1", "contract", "axis", "axes")
+"""What frameworks speak of where widths do not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +13,15 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
-from anyspace.policy.check import blank_batch, explained, same_randomness, sample
+from anyspace.policy.check import (
+    blank_batch,
+    dist_name,
+    distribution_of,
+    explained,
+    in_distribution,
+    logp_of_a_sample,
+    same_randomness,
+)
 from anyspace.policy.pipeline import Pipeline
 
 _LOG = logging.getLogger("anyspace")
@@ -86,10 +95,15 @@ def require_gradients(policy: Pipeline, found: Reached | None) -> None:
         )
     if found is None:
         return
-    dist = getattr(policy.dist_factory, "func", policy.dist_factory)
+    whole = re.search(r"u?int\d+|bool", found.dtype)
+    if not found.output and whole is not None:
+        raise ModelError(
+            f"{name}.forward() gives an output of {whole[0]}, through which no gradient gets back, so nothing would be"
+            " learnt: return the floats that the layers computed."
+        )
     for what, names in (
         (f"{name}.forward() gives an output", found.output),
-        (f"{getattr(dist, '__name__', dist)}.logp() gives log-probabilities", found.logp),
+        (f"{dist_name(policy)}.logp() gives log-probabilities", found.logp),
     ):
         if names is not None and not names:
             raise ModelError(
@@ -111,6 +125,8 @@ class Reached(NamedTuple):
     value: frozenset[str] | None
     logp: frozenset[str] | None
     """Of a distribution of the user's."""
+    dtype: str
+    """Of the output."""
 
 
 def reached_by_value(policy: Pipeline) -> frozenset[str]:
@@ -130,16 +146,19 @@ def reached(policy: Pipeline) -> Reached | None:
     has_value = type(policy.model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
 
+    dtypes: list[str] = []
+
     def compute() -> list[Array]:
         inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
-        logp = [distribution.logp_of(sample(policy, distribution))] if is_custom else []
+        dtypes[:] = [str(inputs.dtype)]
+        logp = [logp_of_a_sample(policy, distribution)] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
 
     with same_randomness(policy), explained(policy, "with gradients"):
         found = policy.runtime.reached(policy.model, compute)
     if found is None:
         return None
-    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None)
+    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None, *dtypes)
 
 
 def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[ActionDistribution]]) -> None:
@@ -159,7 +178,8 @@ def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[A
     def compute() -> list[Array]:
         drawn = parts(_pass_on_zeros(policy, value=False)[2])
         names[:] = [type(part).__name__ for part in drawn]
-        return [part.sample_logp(policy.runtime.rng("evaluation", part.inputs))[0] for part in drawn]
+        with in_distribution(policy, "sample_logp"):
+            return [part.sample_logp(policy.runtime.rng("evaluation", part.inputs))[0] for part in drawn]
 
     with same_randomness(policy), explained(policy, "when an action is drawn with gradients"):
         found = policy.runtime.reached(policy.model, compute)
@@ -177,4 +197,4 @@ def _pass_on_zeros(policy: Pipeline, *, value: bool) -> tuple[Array, Array | Non
     batch = blank_batch(policy, policy.example, np.ones(2, np.int64))
     output, values = policy.forward(batch, value=value)
     inputs = policy.model.action_inputs(output, batch.mask)
-    return inputs, values, policy.distribution(inputs, batch.mask)
+    return inputs, values, distribution_of(policy, inputs, batch.mask)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from anyspace import tree
 from anyspace.errors import ObservationError
-from anyspace.foreign_names import POLICY, Explains
+from anyspace.explaining import Explains, ExplainsOnClass
+from anyspace.foreign_names import POLICY
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
@@ -32,7 +33,7 @@ from anyspace.spaces.decoding import one_by_one
 from anyspace.tree import Tree
 
 
-class Policy(Rates, Explains):
+class Policy(Rates, Explains, metaclass=ExplainsOnClass):
     """Maps observations to actions, and holds all that this takes.
 
     Everything an action depends on is in :meth:`state`: weights, filter statistics, the random sources. The model is

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.errors import ObservationError
-from anyspace.foreign_names import unknown_argument
+from anyspace.explaining import unknown_argument
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.pipeline import Pipeline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -168,12 +169,73 @@ class WithATable(JaxModelV2):
         return self._value
 
 
-def test_constants_beside_variables_stay_as_they_are() -> None:
+def test_constants_beside_variables_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     with closing(PPO("CartPole-v1", model={"custom_model": WithATable}, **SMALL)) as algorithm:
         before = np.array(algorithm.policy.weights()["model/net.layer.kernel"])
         algorithm.train()
         assert np.abs(algorithm.policy.weights()["model/net.layer.kernel"] - before).max() > 1e-3
         np.testing.assert_array_equal(algorithm.policy.model.net.table, np.linspace(0.5, 1.5, 3, dtype=np.float32))
+    assert "computes with" not in caplog.text
+
+
+class Beside(WithATable):
+    """Scales its output by what sub-classes hold in some way."""
+
+    kept = np.ones(2, np.float32)
+
+    def scale(self) -> Any:
+        return self.kept
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        output, state = super().forward(input_dict, state, seq_lens)
+        return output * self.scale(), state
+
+
+class InObject(Beside):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.parts = SimpleNamespace(scale=jnp.ones(2))
+
+    def scale(self) -> Any:
+        return self.parts.scale
+
+
+class InFunction(Beside):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        scale = jnp.ones(2)
+        self.function = jax.jit(lambda: 1 * scale)
+
+    def scale(self) -> Any:
+        return self.function()
+
+
+class OfTheClass(Beside):
+    kept = jnp.ones(2)
+
+
+class HiddenLayer(Beside):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.parts = SimpleNamespace(layer=nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+
+    def scale(self) -> Any:
+        return self.parts.layer(jnp.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [(Beside, None), (InObject, "parts.scale"), (InFunction, "function.scale"), (OfTheClass, "kept")],
+)
+def test_arrays_held_elsewhere_are_told_of(kind: type, way: str, caplog: pytest.LogCaptureFixture) -> None:
+    PPO("CartPole-v1", model={"custom_model": kind}, **SMALL).close()
+    expected = [] if way is None else [f"{kind.__name__} computes with {kind.__name__}.{way} as it is now"]
+    assert [one.message.partition(":")[0] for one in caplog.records if "computes with" in one.message] == expected
+
+
+def test_modules_of_flax_that_the_model_does_not_hold_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"computes with HiddenLayer\.parts\.layer\.\w+ as it is now: it is none of"):
+        PPO("CartPole-v1", model={"custom_model": HiddenLayer}, **SMALL)
 
 
 class Critic(JaxModelV2):

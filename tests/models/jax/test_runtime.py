@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 
 from anyspace.config import merge
 from anyspace.distributions import ActionDistribution
+from anyspace.errors import ModelError
 from anyspace.models.jax.runtime import JaxRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
@@ -56,6 +57,28 @@ def test_a_distribution_in_functions_of_jax_gets_keys(exploration: dict[str, Any
     drawn = [policy.compute_actions(np.zeros((4, 3), np.float32), explore=True) for _ in range(3)]
     assert len(np.unique(drawn)) > 12
     assert all(isinstance(one, np.ndarray) for one in drawn)
+
+
+class Branching(Gaussian):
+    def logp(self, actions: Any) -> Any:
+        return super().logp(actions) if actions.mean() > 0 else super().logp(-actions)
+
+
+class WithoutKey(Gaussian):
+    def sample(self) -> Any:  # type: ignore[override]
+        return super().sample()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Branching, r"^Branching\.logp\(\): Python branches on the numbers"),
+        (WithoutKey, r"^WithoutKey\.sample\(\) failed .*TypeError: .* Written as sample\(self, rng\), it is given the"),
+    ],
+)
+def test_what_jax_refuses_of_a_distribution_is_told_of_its_method(kind: type, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        policy_with(kind)
 
 
 def test_draws_of_built_in_distributions_are_those_of_numpy() -> None:

@@ -86,9 +86,20 @@ class CountsInList(Mixed):
         return super().forward(input_dict, state, seq_lens)
 
 
+class MakesLayers(Mixed):
+    """Makes a layer in every pass, whose first weights are random."""
+
+    kind = "float32"
+
+    def forward(self, input_dict, state, seq_lens):
+        out, state = super().forward(input_dict, state, seq_lens)
+        return tf.keras.layers.Dense(2)(out), state
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
+        (MakesLayers, "MakesLayers makes a variable in every pass, .* make variables and layers in the constructor"),
         (Draws, r"forward\(\) draws from np\.random, .*: draw by tf\.random\."),
         (CountsInList, r"CountsInList\.calls changes with every forward\(\), .* in a tf\.Variable\(0"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,39 @@ def test_weights_of_16_bits_are_named() -> None:
     assert runtime.narrow(model) == set()
     model.small = tf.Variable(tf.ones(3, tf.bfloat16))
     assert runtime.narrow(model) == {"small"}
+
+
+def test_layers_that_the_model_does_not_hold_are_refused() -> None:
+    class InObject(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.beside = SimpleNamespace(layer=LAYERS.Dense(self.num_outputs))
+
+        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+            output, state = super().forward(input_dict, state, seq_lens)
+            return self.beside.layer(output), state
+
+    class FrozenInObject(InObject):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.beside.layer.trainable = False
+
+    with pytest.raises(
+        ModelError, match=r"InObject computes with InObject\.beside\.layer\.\w+, of shape .* trainable=F"
+    ):
+        PPO("CartPole-v1", framework="tf", model={"custom_model": InObject}, preset="none")
+    PPO("CartPole-v1", framework="tf", model={"custom_model": FrozenInObject}, preset="none").close()
+
+
+def test_layers_that_a_gradient_step_makes_are_refused() -> None:
+    class Late(Encoded):
+        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+            output, state = super().forward(input_dict, state, seq_lens)
+            if input_dict["is_training"] and "late" not in vars(self):
+                self.late = LAYERS.Dense(self.num_outputs)
+            return self.late(output) if "late" in vars(self) else output, state
+
+    sizes: dict[str, Any] = {"train_batch_size": 32, "minibatch_size": 32, "num_epochs": 1}
+    algorithm = PPO("CartPole-v1", framework="tf", model={"custom_model": Late}, preset="none", **sizes)
+    with closing(algorithm), pytest.raises(ModelError, match="Late makes the weight `late/0` in a gradient step"):
+        algorithm.train()

@@ -163,15 +163,26 @@ class JaxModelV2(ArrayModel):
         token = KEYS.set(keys)
         try:
             readers = [part.bind(values, keys.fresh) for part in held.parts]
-            there = [modules_in(model) for model in held.models]
-            yield lambda: {name: array for read in readers for name, array in read().items()}
-            for model, known in zip(held.models, there, strict=True):
-                _require_nothing_made(model, known)
+            with self.making_nothing("forward"):
+                yield lambda: {name: array for read in readers for name, array in read().items()}
         finally:
             KEYS.reset(token)
             for model, attributes in zip(held.models, before, strict=True):
                 vars(model).clear()
                 vars(model).update(attributes)
+
+    @contextlib.contextmanager
+    def making_nothing(self, method: str) -> Iterator[None]:
+        """Require that a method which runs in the context makes no modules.
+
+        Raises:
+            ModelError: it does.
+        """
+        models = self.held().models
+        there = [modules_in(model) for model in models]
+        yield
+        for model, known in zip(models, there, strict=True):
+            _require_nothing_made(model, known, method)
 
     def takes_noise(self, name: str) -> bool:
         """Return whether noise on parameters changes ``name``: those of layer normalisations stay."""
@@ -197,13 +208,13 @@ def _is_state(value: object) -> bool:
     return type(value).__name__ == "State" and type(value).__module__.startswith("equinox")
 
 
-def _require_nothing_made(model: ModelV2, before: Sequence[tuple[str, object]]) -> None:
-    """Require that a pass makes no modules. One of Equinox may take the place of another: it holds changed state."""
+def _require_nothing_made(model: ModelV2, before: Sequence[tuple[str, object]], method: str) -> None:
+    """Require that a method made no modules. One of Equinox may take the place of another: it holds changed state."""
     attributes, known = {name for name, _ in before}, {id(module) for _, module in before}
     for name, module in modules_in(model):
         if id(module) not in known and (is_own(module) or name not in attributes):
             raise ModelError(
-                f"{type(model).__name__}.forward() makes `{name}`, a {type(module).__name__}, which would be made anew"
+                f"{type(model).__name__}.{method}() makes `{name}`, a {type(module).__name__}, which would be made anew"
                 " in every pass and never be trained: make it in the constructor."
             )
 

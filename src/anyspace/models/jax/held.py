@@ -161,7 +161,7 @@ class Leaves(HeldPart):
         leaves, _ = self._flat()
         if len(leaves) != len(self._names):
             raise ModelError(
-                f"{type(self.owner).__name__}.forward() changes how many parts `{self.attribute}` has, which holds"
+                f"{type(self.owner).__name__} changes in a pass how many parts `{self.attribute}` has, which holds"
                 " weights: leave its structure as the constructor made it."
             )
         return {name: leaf for name, (_, leaf) in zip(self._names, leaves, strict=True) if name is not None}
@@ -311,6 +311,11 @@ def is_nnx(value: object) -> bool:
     """Return whether a value is a module or a variable of Flax NNX."""
     nnx = sys.modules.get("flax.nnx")
     return nnx is not None and isinstance(value, nnx.Pytree | nnx.Variable)
+
+
+def is_parameter(value: object) -> bool:
+    """Return whether a value is a variable of Flax NNX that takes gradients."""
+    return is_nnx(value) and isinstance(value, getattr(_nnx(), _TRAINED))
 
 
 def _nnx() -> Any:

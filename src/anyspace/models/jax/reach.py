@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 
 from anyspace.maths.xp import Array
@@ -13,8 +14,10 @@ from anyspace.maths.xp import Array
 
 def reached_by(
     function: Callable[..., list[Array]], weights: dict[str, Array], *arguments: Any
-) -> list[frozenset[str]]:
+) -> tuple[list[frozenset[str]], list[Array]]:
     """Return, for each array that a function gives, the names of the weights that get a gradient from it.
+
+    The arrays of JAX that the function computes with, and that are none of its arguments, come as well.
 
     A gradient that does not depend on what comes back to the array is zero whatever the numbers are.
 
@@ -23,7 +26,7 @@ def reached_by(
         weights: by name.
         arguments: further ones.
     """
-    shapes = jax.eval_shape(function, weights, *arguments)
+    operations, shapes = jax.make_jaxpr(function, return_shape=True)(weights, *arguments)
 
     def pulled(position: int) -> frozenset[str]:
         def gradient(back: Array, weights: dict[str, Array]) -> dict[str, Array]:
@@ -39,7 +42,17 @@ def reached_by(
         found = depending(closed.jaxpr, closed.jaxpr.invars[:1])
         return frozenset(name for name, reached in zip(sorted(weights), found, strict=True) if reached)
 
-    return [pulled(position) for position in range(len(shapes))]
+    return [pulled(position) for position in range(len(shapes))], [*_constants(operations)]
+
+
+def _constants(operations: Any) -> Iterator[Array]:
+    """Yield the arrays of JAX that a trace, and the functions that it calls, have from elsewhere."""
+    yield from (one for one in operations.consts if isinstance(one, jax.Array))
+    for equation in operations.jaxpr.eqns:
+        for parameter in equation.params.values():
+            for part in parameter if isinstance(parameter, tuple) else (parameter,):
+                if isinstance(part, jax.extend.core.ClosedJaxpr):
+                    yield from _constants(part)
 
 
 def dependent(function: Callable[[Any], dict[str, Array]], argument: Any) -> dict[str, bool]:

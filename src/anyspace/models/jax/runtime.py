@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -16,9 +17,13 @@ from anyspace.maths.xp import Array
 from anyspace.models.host import HostRuntime, changed_in, layers_of, once_in_a_trace, plain_values, require_fit
 from anyspace.models.jax.base import KEYS, JaxModelV2, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
+from anyspace.models.jax.held import is_nnx, is_parameter
 from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
+from anyspace.models.whereabouts import way_to
+
+_LOG = logging.getLogger("anyspace")
 
 COUNTER = "an array (jnp.zeros(())), which a pass assigns anew"
 """What counts passes."""
@@ -162,6 +167,10 @@ class JaxRuntime(HostRuntime):
 
     # ------------------------------------------------------------------------------------ parameters
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Return the context in which JAX's errors are told of ``where``."""
+        return explained(where)
+
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch modules that behave differently in training, where the mode differs."""
         own = jax_base(model)
@@ -199,7 +208,9 @@ class JaxRuntime(HostRuntime):
 
         trained = {name: value for name, value in values.items() if name in held}
         with explained(type(own).__name__):
-            return reached_by(traced, trained, self.cell_values(), np.zeros(2, np.uint32))
+            found, constants = reached_by(traced, trained, self.cell_values(), np.zeros(2, np.uint32))
+        _tell_of_constants(own, constants)
+        return found
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of all arrays by name."""
@@ -232,6 +243,28 @@ def _require_computed(name: str, changed: Sequence[str], operations: Any) -> Non
                 f"{name}.forward() makes `{weight}` anew in every pass, so that it would never be trained: make it in"
                 " the constructor alone."
             )
+
+
+def _tell_of_constants(model: JaxModelV2, constants: Sequence[Array]) -> None:
+    """Say of an array that a model has somewhere, and computes with, that it is no weight; an array may be meant so.
+
+    Raises:
+        ModelError: it is of an ``nnx.Param``, which is meant to be trained.
+    """
+    name = type(model).__name__
+    floating = [one for one in constants if one.ndim and jax.numpy.issubdtype(one.dtype, np.inexact)]
+    for way in filter(None, (way_to(model, [one]) for one in floating)):
+        is_meant = is_parameter(way.holders[-1])
+        if is_nnx(way.holders[-1]) and not is_meant:  # a table in a module, which says what it trains
+            continue
+        told = (
+            f"{name} computes with {name}.{way.path.rpartition('.')[0] if is_meant else way.path} as it is now: it is"
+            " none of the arrays that are trained and saved. What is to learn, hold as an attribute of the model, or in"
+            " dicts, lists and modules there, and read it there in every pass"
+        )
+        if is_meant:
+            raise ModelError(f"{told}.")
+        _LOG.warning(f"{told}; what is to stay as it is, keep as an array of NumPy.")
 
 
 def _like(old: Array, new: NumpyArray) -> Array:

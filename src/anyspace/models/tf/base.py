@@ -20,10 +20,11 @@ from anyspace.maths.xp import Array
 from anyspace.models.compat import made_of
 from anyspace.models.host import changed_in, once_in_a_trace, plain_values
 from anyspace.models.input_dict import InputDict
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure.base import ArrayModel, is_norm
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
+from anyspace.models.tf.ways import in_every_pass
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
@@ -182,10 +183,21 @@ class TFModelV2(ArrayModel):
         """Call a function that makes a pass twice, eagerly, and note which attribute Python changes each time.
 
         A first pass makes the variables that a model makes in passes; a second one leaves things as they are.
+
+        Raises:
+            ModelError: a second one makes variables as well.
         """
         function()
-        once = plain_values(self.held().models)
-        found = function()
+        once, made = plain_values(self.held().models), []
+
+        def create(creator: Callable[..., Any], **settings: Any) -> Any:
+            made.append(creator(**settings))
+            return made[-1]
+
+        with tf.variable_creator_scope(create):
+            found = function()
+        if made:
+            raise ModelError(in_every_pass(type(self).__name__))
         self._counting = self._counting or changed_in(once, plain_values(self.held().models))
         return found
 
@@ -245,15 +257,26 @@ class TFModelV2(ArrayModel):
         try:
             for model in models:
                 model.weights = {name: tf.convert_to_tensor(variable) for name, variable in model.adopted.items()}
-            yield
-            for model, attributes in zip(models, before, strict=True):
-                _require_nothing_remade(model, attributes)
+            with self.remaking_nothing("forward"):
+                yield
             if self._counting is not None and not tf.executing_eagerly():
                 raise ModelError(once_in_a_trace(self._counting, counter=COUNTER, draw=DRAW))
         finally:
             for model, attributes in zip(models, before, strict=True):
                 vars(model).update({name: attributes[name] for name in ("_weights", "_stale", "training")})
                 _drop_symbolic(vars(model), attributes)
+
+    @contextlib.contextmanager
+    def remaking_nothing(self, method: str) -> Iterator[None]:
+        """Require that a method which runs in the context leaves layers and variables that are there.
+
+        Raises:
+            ModelError: it does not.
+        """
+        before = [(model, dict(vars(model))) for model in self.held().models]
+        yield
+        for model, attributes in before:
+            _require_nothing_remade(model, attributes, method)
 
     def floats(self, found: Tree) -> Tree:
         """Return an output, or values, in float32, also from float64: TensorFlow does not mix them."""
@@ -282,13 +305,13 @@ def _sequences(inputs: InputDict, seq_lens: Array | None) -> tuple[int, int] | N
     return count, int(tree.leaves(inputs["obs"])[0].shape[0]) // max(count, 1)
 
 
-def _require_nothing_remade(model: TFModelV2, before: Mapping[str, Any]) -> None:
-    """Require that a pass leaves layers and variables that are there; a first pass may make some."""
+def _require_nothing_remade(model: ModelV2, before: Mapping[str, Any], method: str) -> None:
+    """Require that a method left layers and variables that were there; a first pass may make some."""
     for name, value in vars(model).items():
         old = before.get(name)
         if value is not old and holds_variables(value) and holds_variables(old):
             raise ModelError(
-                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                f"{type(model).__name__}.{method}() makes `{name}`, a {type(value).__name__}, which would be made anew"
                 " in every pass and never be trained: make it in the constructor."
             )
 

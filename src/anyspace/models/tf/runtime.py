@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -18,8 +19,12 @@ from anyspace.models.host import HostRuntime, for_a_file, layers_of, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, TFModelV2, as_tensor, tf_base
+from anyspace.models.tf.held import holds_variables
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
+from anyspace.models.whereabouts import way_to
 from anyspace.tree import Tree
+
+_LOG = logging.getLogger("anyspace")
 
 _FOR_KERAS_2 = (
     "written for Keras 2: pip install --no-deps tf_keras, and set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
@@ -206,6 +211,7 @@ class TFRuntime(HostRuntime):
                 tape.watch(variable)
             with self.recording(tensors(self.cell_values()), tf.zeros(2, tf.int32)), own.bound():
                 results = [tf.convert_to_tensor(array) for array in compute()]
+        _require_held(own, tape.watched_variables())
         for array in results:
             gradients = tape.gradient(array, list(variables.values())) if array.dtype.is_floating else []
             pairs = zip(variables, gradients, strict=False)
@@ -229,6 +235,35 @@ class TFRuntime(HostRuntime):
     def layers(self, model: ModelV2) -> list[Layer]:
         """Return what holds variables, in order."""
         return layers_of({name: tuple(one.shape) for name, one in tf_base(model).held().variables.items()})
+
+
+def _require_held(model: TFModelV2, used: Sequence[Any]) -> None:
+    """Require that the variables that a pass computes with are among those that the model holds.
+
+    Of one that the model does not lead to it is only told: it may be of a layer of Keras that is frozen, which a
+    variable does not say.
+
+    Raises:
+        ModelError: one that would be trained is not.
+    """
+    name, held = type(model).__name__, {id(one) for one in model.held().variables.values()}
+    for variable in used:
+        way = None if id(variable) in held else way_to(model, [variable])
+        if id(variable) in held or (way is not None and any(map(_is_frozen, way.holders))):
+            continue
+        where = f"the variable {variable.name}" if way is None else f"{name}.{way.path.removesuffix('._value')}"
+        told = (
+            f"{name} computes with {where}, of shape {tuple(variable.shape)}, which is not found among its variables,"
+            " and so neither trained nor saved. Let the model hold layers, modules and variables as attributes of its"
+            " own, or in dicts, lists and tuples there; what is to stay as it is, freeze by trainable=False."
+        )
+        if way is not None:
+            raise ModelError(told)
+        _LOG.warning(told)
+
+
+def _is_frozen(holder: object) -> bool:
+    return holds_variables(holder) and getattr(holder, "trainable", True) is False
 
 
 def _is_of_keras(error: Exception) -> bool:

@@ -112,10 +112,15 @@ class Way:
 
 def _refuse_new_variables(name: str, error: Exception) -> None:
     if isinstance(error, ValueError) and "singleton tf.Variable" in str(error):
-        raise ModelError(
-            f"{name} makes a variable in every pass, which would be new each time and never be trained: make variables"
-            " and layers in the constructor."
-        ) from error
+        raise ModelError(in_every_pass(name)) from error
+
+
+def in_every_pass(name: str) -> str:
+    """Say of a model that its passes make variables."""
+    return (
+        f"{name} makes a variable in every pass, which would be new each time and never be trained: make variables and"
+        " layers in the constructor."
+    )
 
 
 def one_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 from anyspace.models.torch.layers import within
+from anyspace.models.torch.outside import require_none_outside
 from anyspace.models.torch.twins import Twins
 from anyspace.tree import Tree
 
@@ -148,6 +149,10 @@ class TorchRuntime:
         """Return ``torch.no_grad``: what a model computes once and keeps is to enter gradient steps later."""
         return torch.no_grad()
 
+    def explaining(self, where: str) -> AbstractContextManager[object]:
+        """Do nothing: nothing is traced."""
+        return contextlib.nullcontext()
+
     def no_grad(self) -> AbstractContextManager[object]:
         """Return ``torch.no_grad``."""
         return torch.no_grad()
@@ -242,13 +247,16 @@ class TorchRuntime:
 
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
         """Return to which parameters gradients go; see the protocol."""
-        parameters = dict(_module(model).named_parameters())
+        module = _module(model)
+        parameters = dict(module.named_parameters())
         frozen = [one for one in parameters.values() if not one.requires_grad and one.is_floating_point()]
         for parameter in frozen:
             parameter.requires_grad_(True)
         try:
             with torch.enable_grad():
-                return [_reached(array, parameters) for array in compute()]
+                results = compute()
+                require_none_outside(module, results, compute)
+                return [_reached(array, parameters) for array in results]
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(False)

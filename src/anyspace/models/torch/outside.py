@@ -1,0 +1,65 @@
+"""Weights that passes use and that are none of the model's parameters, so that nothing trains or saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from anyspace.errors import ModelError
+from anyspace.models.whereabouts import way_to
+
+
+def require_none_outside(
+    module: nn.Module, results: Sequence[torch.Tensor], again: Callable[[], Sequence[torch.Tensor]]
+) -> None:
+    """Require that gradients of what a pass gave go to the parameters and buffers of the model alone.
+
+    A tensor that the pass made itself may take a gradient, for a penalty on it say.
+
+    Args:
+        module: the model.
+        results: of a pass.
+        again: what makes one more pass and returns its results.
+
+    Raises:
+        ModelError: they go to a parameter, or to a tensor of earlier, that the model does not hold.
+    """
+    held = {id(one) for one in (*module.parameters(), *module.buffers())}
+    outside = [leaf for leaf in _leaves(results) if id(leaf) not in held]
+    if not outside:
+        return
+    later = {id(leaf) for leaf in _leaves(again())}
+    name = type(module).__name__
+    for leaf in outside:
+        if id(leaf) in later:
+            way = way_to(module, [leaf])
+            where = "a tensor" if way is None else f"{name}.{way.path}"
+            raise ModelError(
+                f"{name} computes with {where}, of shape {tuple(leaf.shape)}, which is none of its parameters: it would"
+                " be neither trained nor saved. Let the model hold modules as attributes of its own, several in an"
+                " nn.ModuleList or nn.ModuleDict, and tensors as nn.Parameter; what is to stay as it is, freeze by"
+                " requires_grad_(False)."
+            )
+        if isinstance(leaf, nn.Parameter):
+            raise ModelError(
+                f"{name} makes a parameter of shape {tuple(leaf.shape)} anew in every pass, so that it would never be"
+                " trained: make it, or the layer that it is of, in the constructor."
+            )
+
+
+def _leaves(results: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the tensors in which the graphs of some results begin."""
+    found = {id(one): one for one in results if one.is_leaf and one.requires_grad}
+    waiting = [one.grad_fn for one in results if one.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, torch._C._functions.AccumulateGrad):  # type: ignore[attr-defined]
+            found[id(node.variable)] = node.variable
+        for before, _ in node.next_functions:
+            if before is not None and before not in seen:
+                seen.add(before)
+                waiting.append(before)
+    return list(found.values())
