@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from anyspace import A2C, PPO
+from anyspace import A2C, BC, PPO
 from anyspace.data.env_calls import EnvCall, EnvCalls
 from anyspace.data.environments import EnvSpec
 from anyspace.data.sources import make_source
@@ -132,10 +134,11 @@ def test_processes_that_begin_anew_are_told_again() -> None:
     with closing(make_source(EnvSpec(Level), 2, "async")) as source:
         source.reset(0)
         source.call("set_level", (7.0,))
-        source.envs.unwrapped.call("call", "fail", ())  # type: ignore[attr-defined]
+        source.call("fail", ())
         with pytest.raises(ZeroDivisionError):
             source.step(np.zeros(2, np.int64))
         source.call("set_level", (9.0,))  # while nothing runs
+        source.envs.unwrapped._told.pop("fail")  # type: ignore[attr-defined]
         source.reset()
         assert source.step(np.zeros(2, np.int64)).rewards.tolist() == [9.0, 9.0]
 
@@ -145,36 +148,108 @@ def test_the_latest_call_of_each_method_counts_and_the_order_is_that_of_the_call
     for method, number in (("a", 1), ("b", 2), ("a", 3)):
         calls.add(method, (number,))
     assert list(calls) == [EnvCall(2, "b", (2,)), EnvCall(3, "a", (3,))]
+    calls.forget(2)
+    calls.forget(3)
+    assert list(calls) == [EnvCall(1, "a", (1,))]
+
+
+WORKERS: dict[str, Any] = {"fleet": "serial", "num_env_runners": 2}
+WRONG: list[Any] = [
+    ("set_levle", (2,), r"call_envs\('set_levle'\): Level has no method of this name. Did you mean 'set_level'\?"),
+    ("level", (2,), r"call_envs\('level'\): Level\.level is 3\.0 .* Give Level a method that sets it"),
+    ("set_level", (), r"call_envs\('set_level'\): TypeError: .*missing 1 required positional argument"),
+    ("set_level", (1, 2, 3), r"call_envs\('set_level'\): TypeError: .*takes from 2 to 3"),
+]
+
+
+def collect_told(algorithm: Any, method: str, arguments: Any) -> None:
+    """Call a method and collect, for the error of workers comes then."""
+    algorithm.call_envs(method, *arguments)
+    algorithm.fleet.gather(8)
+
+
+@pytest.mark.parametrize(("method", "arguments", "message"), WRONG)
+@pytest.mark.parametrize("more", [{"vectorization": "sync"}, {"vectorization": "async"}, WORKERS], ids=str)
+def test_a_call_that_fails_is_told_and_not_made_again(
+    method: str, arguments: Any, message: str, more: dict[str, Any]
+) -> None:
+    with closing(A2C(Level, **SETTINGS, **more)) as algorithm:
+        algorithm.call_envs("set_level", 3)
+        assert rewards(algorithm) == {3.0}
+        with pytest.raises(EnvironmentSetupError, match=f"environment 0: {message}"):
+            collect_told(algorithm, method, arguments)
+        assert rewards(algorithm) == {3.0}
+        algorithm.close()
+        assert rewards(algorithm) == {3.0}
+        algorithm.call_envs("set_level", 4)
+        assert rewards(algorithm) == {4.0}
 
 
 @pytest.mark.parametrize(
-    ("method", "message"),
+    ("method", "arguments", "message"),
     [
-        (
-            "set_levle",
-            r"environment 0: call_envs\('set_levle'\): Level has no method of this name. Did you mean 'set_level'\?",
-        ),
-        ("level", r"environment 0: call_envs\('level'\): Level\.level is 1\.0 .* Give Level a method that sets it"),
+        ("reset", (), "this one is Gymnasium's, and training calls it"),
+        ("step_wait", (), "this one is Gymnasium's"),
+        ("_private", (), "Call a method of your own"),
+        (3, (), r"takes the name of a method, such as 'set_level', not 3"),
+        ("set_level", (lambda: 0,), "cannot be copied by pickle"),
     ],
 )
-@pytest.mark.parametrize("vectorization", ["sync", "async"])
-def test_what_is_no_method_is_refused(method: str, message: str, vectorization: str) -> None:
-    with closing(A2C(Level, **SETTINGS, vectorization=vectorization)) as algorithm:
-        with pytest.raises(EnvironmentSetupError, match=message):
-            algorithm.call_envs(method, 2)
-        assert rewards(algorithm) == {1.0}, "a call that failed is not made again"
+def test_what_cannot_be_called_is_refused(method: Any, arguments: Any, message: str) -> None:
+    with closing(PPO(Level, **SETTINGS)) as algorithm, pytest.raises(ConfigError, match=message):
+        algorithm.call_envs(method, *arguments)
 
 
-@pytest.mark.parametrize("method", ["reset", "step", "close", "_private"])
-def test_methods_that_training_calls_itself_are_refused(method: str) -> None:
-    with closing(PPO(Level, **SETTINGS)) as algorithm, pytest.raises(ConfigError, match="methods of your own"):
-        algorithm.call_envs(method)
+def test_arguments_are_copied() -> None:
+    level = np.array(3.0)
+    with closing(A2C(Level, **SETTINGS, **WORKERS)) as algorithm:
+        algorithm.call_envs("set_level", level)
+        level += 6
+        assert rewards(algorithm) == {3.0}
+
+
+def test_where_no_environment_is_stepped_nothing_can_be_called(tmp_path: Path) -> None:
+    A2C(Level, **SETTINGS, output=str(tmp_path)).train()
+    with (
+        closing(BC(input=str(tmp_path), seed=0)) as offline,
+        pytest.raises(ConfigError, match="no environment is step"),
+    ):
+        offline.call_envs("set_level", 3)
+    exact = A2C(Level, **SETTINGS, exact_resume=True)
+    with closing(exact), pytest.raises(ConfigError, match="checkpoints do not hold what environments were told"):
+        exact.call_envs("set_level", 3)
 
 
 def test_workers_that_take_the_place_of_others_are_told_again() -> None:
-    with closing(A2C(Level, **SETTINGS, fleet="serial", num_env_runners=2)) as algorithm:
+    with closing(A2C(Level, **SETTINGS, **WORKERS)) as algorithm:
         algorithm.call_envs("set_level", 5.0)
         assert rewards(algorithm) == {5.0}
         dispatcher = algorithm.fleet._dispatcher  # type: ignore[attr-defined]
         dispatcher._replace(dispatcher._slots[0], "for this test")
         assert rewards(algorithm) == {5.0}
+
+
+class Sleeps(Level):
+    def sleep(self) -> None:
+        time.sleep(60)
+
+
+def test_a_method_that_hangs_is_named() -> None:
+    settings = {**SETTINGS, "vectorization": "async", "env_timeout_s": 0.5}
+    with closing(A2C(Sleeps, **settings)) as algorithm:
+        rewards(algorithm)
+        with pytest.raises(EnvironmentSetupError, match=r"environment \d: call_envs\('sleep'\) has not returned"):
+            algorithm.call_envs("sleep")
+        assert rewards(algorithm) == {1.0}
+
+
+class TwoAtOnce(VectorWrapper):
+    def set_both(self, level: float) -> None:
+        for env in self.env.envs:  # type: ignore[attr-defined]
+            env.unwrapped.set_level(level)
+
+
+def test_wrappers_of_vector_environments_are_called() -> None:
+    with closing(A2C(TwoAtOnce(SyncVectorEnv([Level] * 2)), **SETTINGS)) as algorithm:
+        algorithm.call_envs("set_both", 6.0)
+        assert rewards(algorithm) - {0.0} == {6.0}

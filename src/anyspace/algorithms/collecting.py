@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects
     from anyspace.execution.evaluate import Evaluator
     from anyspace.execution.fleet import Fleet
 
-_OF_TRAINING = ("reset", "step", "close", "render")
-
 
 class Collects(ABC):
     """Has environments that training steps, and others that evaluation plays."""
@@ -65,9 +63,14 @@ class Collects(ABC):
             from anyspace.algorithms.settings import written
 
             seed = environment_seed(self.seed, self.counters.training_iteration)
-            self._fleet = written(self.new_fleet(seed), self.policy, self.config, self._here)
-            for told in self._calls:
-                self._fleet.call(told.method, told.arguments)
+            fleet = written(self.new_fleet(seed), self.policy, self.config, self._here)
+            try:
+                if self._calls:
+                    fleet.tell(self._calls)
+            except BaseException:
+                fleet.close()
+                raise
+            self._fleet = fleet
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
@@ -80,24 +83,35 @@ class Collects(ABC):
     def call_envs(self, method: str, *arguments: Any) -> None:
         """Call a method of every environment that training steps, wherever it is: to set the level of a curriculum.
 
-        Environments in other processes are called there, and those of workers before they collect for the next round. A
-        worker or a process that takes the place of another calls each method again, with the latest arguments. What
-        methods return is dropped. Checkpoints hold nothing of it, and evaluation plays environments as they are made.
+        Environments in other processes are called there, and those of workers before they collect for the next round.
+        The method is to set something, and to work at any time: a worker or a process that takes the place of another
+        calls it again, before its first reset, with the latest arguments; and of several calls between two rounds
+        workers hear the last. What it returns is dropped. Checkpoints hold nothing of it. Evaluation plays environments
+        as they are made; of a vector environment that you gave, it plays copies.
 
         Args:
             method: the name of a method of the environment, or of one of its wrappers.
-            arguments: that it is called with; other processes receive copies.
+            arguments: that it is called with. Environments receive copies.
 
         Raises:
-            ConfigError: training calls this method itself, or there is no environment.
-            EnvironmentSetupError: the environment has no such method. Of workers it comes with the next round.
+            ConfigError: no environment is stepped, the method is one of Gymnasium's, an argument cannot be copied, or
+                ``exact_resume`` is on.
+            EnvironmentSetupError: the environment has no such method, or it raised an error; new episodes begin then.
+                Of workers it comes with the next round.
 
         An example is a task that grows harder: ``algo.call_envs("set_level", 3)`` calls ``env.set_level(3)``.
         """
-        if method in _OF_TRAINING or method.startswith("_"):
-            raise ConfigError(f"call_envs({method!r}): this is for methods of your own, such as 'set_level'.")
-        self.fleet.call(method, arguments)
-        self._calls.add(method, arguments)
+        if self.config.exact_resume:
+            raise ConfigError(
+                f"call_envs({method!r}): with `exact_resume` a run goes on as if it had not ended, but checkpoints do"
+                " not hold what environments were told. Switch it off, or let environments count by themselves."
+            )
+        fleet, told = self.fleet, self._calls.add(method, arguments)
+        try:
+            fleet.tell(self._calls)
+        except BaseException:
+            self._calls.forget(told.number)
+            raise
 
     @property
     def evaluator(self) -> Evaluator:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from anyspace.data.batching import environment
 from anyspace.data.contract import blame
+from anyspace.data.env_calls import EnvCall, EnvCallError
 from anyspace.data.record import Record
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.stepping import LAST_OBSERVATION, Stepping
@@ -61,7 +62,7 @@ class Collector:
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
         self._place = "" if worker is None else f"worker {worker[0]}, "
-        self._steps_before = steps_before
+        self._steps_before, self._heard = steps_before, 0
         self._collect = collect
 
     def restart(self, seed: int | None = None) -> None:
@@ -71,6 +72,24 @@ class Collector:
             seed: of the reset; None draws on where the environments' random sources stand.
         """
         self._running, self._seed = False, seed
+
+    def tell(self, calls: Iterable[EnvCall]) -> None:
+        """Make those of some calls that the environments have not heard yet; new episodes begin where one fails.
+
+        Raises:
+            EnvCallError: there is no such method, or it raised an error; says which call it was.
+        """
+        for told in calls:
+            if told.number <= self._heard:
+                continue
+            self._heard = told.number
+            try:
+                self.source.call(told.method, told.arguments)
+            except BaseException as error:
+                self.restart()
+                if isinstance(error, EnvCallError):
+                    error.number = told.number
+                raise
 
     def gather(self, steps: int, *, explore: bool = True) -> Trajectory:
         """Return ``steps`` steps of every environment.

@@ -24,7 +24,6 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
-from anyspace.data.env_calls import EnvCalls
 from anyspace.errors import AnyspaceError, EnvironmentSetupError
 
 Maker = Callable[[], gym.Env[Any, Any]]
@@ -47,7 +46,7 @@ class Processes(AsyncVectorEnv):
 
     def __init__(self, makers: Sequence[Maker], *, shared_memory: bool, limit: float | None = None):
         self._owner, self._limit, self._seeds = os.getpid(), limit, np.random.SeedSequence()
-        self._calls = EnvCalls()
+        self._told: dict[str, tuple[Any, ...]] = {}
         self._make(makers, shared_memory)
         self._is_whole = True
 
@@ -98,8 +97,8 @@ class Processes(AsyncVectorEnv):
             action_space = self.action_space
             self._make(self.env_fns, self.shared_memory)
             self.action_space = action_space
-            for told in self._calls:
-                self.call("call", told.method, told.arguments)
+            for told in self._told.items():
+                self.call("call", *told)
             seed = int(self._seeds.spawn(1)[0].generate_state(1)[0]) if seed is None else seed
         self._is_whole = False
         returned = super().reset(seed=seed, options=options)
@@ -112,7 +111,8 @@ class Processes(AsyncVectorEnv):
             self._is_whole = False
             self.call("call", method, arguments)
             self._is_whole = True
-        self._calls.add(method, arguments)
+        self._told.pop(method, None)
+        self._told[method] = arguments
 
     def step(self, actions: Any) -> Any:
         """Step every environment."""
@@ -138,7 +138,7 @@ class Processes(AsyncVectorEnv):
                 continue
             self._broken = True
             self._forget(number)
-            raise _took_too_long(number, "step() or reset()", self._limit, " Its process answers nothing at all.")
+            raise _took_too_long(number, "what it was asked for", self._limit, " Its process answers nothing at all.")
         return True
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
@@ -283,8 +283,9 @@ class _Pipe:
 
     def recv(self) -> Any:
         message = self._pipe.recv()
-        if self.watch is not None and message[0] in ("reset", "step"):
-            self.watch.begin(f"{message[0]}()")
+        if self.watch is not None and message[0] in ("reset", "step", "_call"):
+            of_ours = message[0] != "_call"  # whose arguments are the method and its own arguments
+            self.watch.begin(f"{message[0]}()" if of_ours else f"call_envs({message[1][1][0]!r})")
         return message
 
     def send(self, message: tuple[Any, bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.batching import (
@@ -15,7 +15,7 @@ from anyspace.data.batching import (
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
-from anyspace.data.env_calls import call
+from anyspace.data.env_calls import EnvCallError, call
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset
 from anyspace.data.last_observations import LastObservations
 from anyspace.data.processes import Processes
@@ -185,21 +185,26 @@ class VectorSource:
         """Call a method of every environment, or of a vector environment that steps several by itself.
 
         Raises:
-            EnvironmentSetupError: there is no such method; or whatever it raises.
+            EnvCallError: there is no such method, or it raised an error.
         """
-        envs = self.envs.unwrapped
+        base, layer = self.envs.unwrapped, self.envs
+        while isinstance(layer, VectorWrapper) and not hasattr(layer, method):
+            layer = layer.env
         try:
-            if isinstance(envs, Processes):
-                envs.tell(method, arguments)
-            elif isinstance(envs, AsyncVectorEnv):
-                envs.call(method, *arguments)
-            elif isinstance(envs, SyncVectorEnv):
-                envs.call("call", method, arguments)
-            else:
+            if layer is not base or not isinstance(base, SyncVectorEnv | AsyncVectorEnv):
                 call(self.envs, "", method, arguments)
-        except (Exception, SystemExit) as error:
-            self._explain(error)
+            elif isinstance(base, Processes):
+                base.tell(method, arguments)
+            elif isinstance(base, SyncVectorEnv):
+                base.call("call", method, arguments)
+            else:
+                base.call(method, *arguments)
+        except AnyspaceError:
             raise
+        except Exception as error:
+            if isinstance(base, Processes):
+                base.require_alive(error)
+            raise EnvCallError(f"call_envs({method!r}): {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Close the environments."""

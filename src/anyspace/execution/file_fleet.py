@@ -18,6 +18,7 @@ from anyspace.errors import ConfigError
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
+    from anyspace.data.env_calls import EnvCalls
     from anyspace.execution.fleet import Fleet
 
 _MOST_EMPTY = 1000
@@ -81,8 +82,13 @@ class FileFleet:
         self._source.restart(seed)
         self._ready, self._waiting = [], []
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Do nothing: recorded steps have no environment."""
+    def tell(self, calls: EnvCalls) -> None:
+        """Refuse it.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("call_envs(): recorded steps are learnt from, and no environment is stepped for training.")
 
     def metrics(self) -> dict[str, float]:
         """Return what the source says of reading."""
@@ -143,10 +149,11 @@ class MixedFleet:
         for number, fleet in enumerate(self._fleets.values()):
             fleet.restart(None if seed is None else seed + number)
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Call a method of the environments of those fleets that have some."""
+    def tell(self, calls: EnvCalls) -> None:
+        """Let the environments of those fleets be told that have some."""
         for fleet in self._fleets.values():
-            fleet.call(method, arguments)
+            if not isinstance(fleet, FileFleet):
+                fleet.tell(calls)
 
     def metrics(self) -> dict[str, float]:
         """Return the sums of the fleets' numbers, and how often each of them was drawn since the last call."""
@@ -184,9 +191,9 @@ class WritingFleet:
         """Let the other fleet begin anew."""
         self._fleet.restart(seed)
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Call a method of the other fleet's environments."""
-        self._fleet.call(method, arguments)
+    def tell(self, calls: EnvCalls) -> None:
+        """Let the other fleet's environments be told."""
+        self._fleet.tell(calls)
 
     def metrics(self) -> dict[str, float]:
         """Return the other fleet's numbers."""

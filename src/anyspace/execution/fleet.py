@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anyspace.data.collector import Collector
-from anyspace.data.env_calls import EnvCalls
+from anyspace.data.env_calls import EnvCallError, EnvCalls
 from anyspace.data.seeds import acting_seed, worker_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.dispatch import Dispatcher
@@ -36,8 +36,12 @@ class Fleet(Protocol):
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin everywhere with the next call; ``seed`` None draws on as the environments stand."""
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Call a method of every environment, and of those that take their place later."""
+    def tell(self, calls: EnvCalls) -> None:
+        """Let environments be told what they have not heard of ``calls``, and those that take their place all of it.
+
+        Raises:
+            EnvCallError: there is no such method, or it raised an error. Of workers it comes with the next ``gather``.
+        """
 
     def metrics(self) -> dict[str, float]:
         """Return numbers about collecting since the last call, for reports."""
@@ -75,9 +79,9 @@ class LocalFleet:
         """Let new episodes begin with the next call."""
         self.collector.restart(seed)
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Call a method of every environment; see :class:`Fleet`."""
-        self.collector.source.call(method, arguments)
+    def tell(self, calls: EnvCalls) -> None:
+        """Let environments be told; see :class:`Fleet`."""
+        self.collector.tell(calls)
 
     def metrics(self) -> dict[str, float]:
         """Return nothing: a local fleet never waits."""
@@ -164,12 +168,16 @@ class WorkerFleet:
             rounds = -(-steps // (fragment * width))
         job = Gather(fragment, self._start, self._policy.timestep, tuple(self._calls))
         found: Sequence[Fragment | Episodes]
-        if self._pace.asynchronous:
-            each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs
-            found = dispatcher.stream(job, steps, each, version)
-        else:
-            jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
-            found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
+        try:
+            if self._pace.asynchronous:
+                each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs
+                found = dispatcher.stream(job, steps, each, version)
+            else:
+                jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
+                found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
+        except EnvCallError as error:
+            self._calls.forget(error.number)
+            raise
         fragments = [one for one in found if isinstance(one, Fragment)]
         if self._pace.is_remote:
             self._advise(fragments)
@@ -224,9 +232,9 @@ class WorkerFleet:
         else:
             self._start = Start(number, seed, acting_seed(seed))
 
-    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
-        """Let each worker call a method of its environments before it collects for the next request."""
-        self._calls.add(method, arguments)
+    def tell(self, calls: EnvCalls) -> None:
+        """Let each worker tell its environments before it collects for the next request; see :class:`Fleet`."""
+        self._calls = calls
 
     def metrics(self) -> dict[str, float]:
         """Return how long the learner waited, how old fragments were, and what became of workers."""

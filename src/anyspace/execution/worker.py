@@ -196,7 +196,7 @@ class Worker:
 
     def __init__(self, recipe: Recipe, number: int, incarnation: int):
         self.number, self.incarnation = number, incarnation
-        self._recipe, self._version, self._begun, self._called = recipe, -1, -1, 0
+        self._recipe, self._version, self._begun = recipe, -1, -1
         self._spec = replace(recipe.spec, worker_index=number + 1)
         config = dataclasses.replace(recipe.config, device="cpu")
         runtime, place = backend_of(config.framework).runtime(config), Place(number, recipe.workers)
@@ -230,10 +230,7 @@ class Worker:
         recipe, began, number = self._recipe, time.perf_counter(), next(self._fragments)
         self.policy.at(job.timestep)
         assert self._collector is not None, "workers that only evaluate are not asked for steps"
-        for told in job.calls:
-            if told.number > self._called:
-                self._collector.source.call(told.method, told.arguments)
-                self._called = told.number
+        self._collector.tell(job.calls)
         if self._begun != job.start.number:
             self._begin(self._collector, job.start)
         with self.policy.runtime.threads_for(recipe.num_envs):
