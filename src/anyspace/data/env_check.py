@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv
 from anyspace import tree
 from anyspace.data.batching import LOSES, VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, told
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, masking_of, told
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
 from anyspace.data.overlooked import overlooked, require_found
@@ -27,6 +27,7 @@ from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError, ConfigError
 from anyspace.explaining import answers
+from anyspace.maths.arrays import equal
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent
