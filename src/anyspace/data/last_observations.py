@@ -10,8 +10,9 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from anyspace.data.batching import require_rows, require_structure, take_rows
+from anyspace.data.batching import require_rows, take_rows
 from anyspace.data.infos import Infos
+from anyspace.data.structure import require_structure
 from anyspace.data.trajectory import Ints
 from anyspace.errors import EnvironmentSetupError
 from anyspace.maths.arrays import equal
