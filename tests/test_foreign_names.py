@@ -21,6 +21,7 @@ import anyspace
 import anyspace.algorithms
 from anyspace import DQN, PPO, SAC, Callback, Policy, check_env
 from anyspace import foreign_names as foreign
+from anyspace.answers import ExplainsOnClass
 from anyspace.distributions import ActionDistribution, Categorical, MultiActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.execution.metrics import TrainingResult
@@ -38,8 +39,8 @@ HERE = {
     PPO: (
         "timesteps_total training_iteration env_spec rewards get_weights set_weights load_weights config.num_envs fleet"
         " counters.latest.episodes policy.runtime.device policy.env_action_space policy.observation_space policy.filter"
-        " policy.evaluate policy.model_inputs policy.encode policy.weights policy.load_weights policy.to_env learner"
-        " policy.export policy.compute_actions evaluator policy.model"
+        " policy.evaluate policy.model_inputs policy.encode policy.weights policy.load_weights policy.to_env"
+        " learner.state config.lr policy.export policy.compute_actions evaluator policy.model"
     ),
     DQN: "replay policy.exploration.epsilon target.model config.store_buffer_in_checkpoints config.exact_resume",
     SAC: "replay policy.model.log_alphas target.model",
@@ -129,6 +130,14 @@ def test_what_a_class_lacks_is_explained_as_well(kind: type, name: str, answer: 
     with pytest.raises(AttributeError, match=re.escape(message) + ("" if answer else "$")) as error:
         getattr(kind, name)
     assert (error.value.name, error.value.obj) == (name, kind)
+
+
+def test_a_class_that_explains_nothing_lacks_attributes_as_others_do() -> None:
+    class Silent(metaclass=ExplainsOnClass):
+        pass
+
+    with pytest.raises(AttributeError, match=r"^type object 'Silent' has no attribute 'colour'$"):
+        _ = Silent.colour  # type: ignore[attr-defined]
 
 
 def test_other_attributes_are_python_s_own_matter(algorithm: PPO) -> None:

@@ -33,7 +33,7 @@ __all__ = [
     "register_space",
 ]
 
-_HOMES = dict.fromkeys(__all__, "anyspace.algorithms") | {
+_PUBLIC = dict.fromkeys(__all__, "anyspace.algorithms") | {
     "Callback": "anyspace.execution.callbacks",
     "Policy": "anyspace.policy.policy",
     "check_env": "anyspace.data.env_check",
@@ -44,13 +44,13 @@ _HOMES = dict.fromkeys(__all__, "anyspace.algorithms") | {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import anyspace` alone stays light."""
-    if name not in _HOMES:
-        from anyspace.explaining import absent
+    if name not in _PUBLIC:
+        from anyspace.answers import absent
 
         raise absent(__name__, name)
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_PUBLIC[name]), name)
 
 
 class _Finder:
@@ -60,7 +60,7 @@ class _Finder:
     def find_spec(fullname: str, path: object, target: object = None) -> None:
         package, _, name = fullname.rpartition(".")
         if package in (__name__, f"{__name__}.algorithms"):
-            from anyspace.explaining import absent
+            from anyspace.answers import absent
             from anyspace.foreign_names import MODULE
 
             if name in MODULE:
@@ -72,4 +72,4 @@ sys.meta_path.append(_Finder)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return [*globals(), *_PUBLIC]

@@ -48,7 +48,7 @@ ALGORITHM = {
     ),
     "stop": "close() closes the environments.",
     "export": "It is a method of the policy here: policy.export('policy.onnx').",
-    "optimizer": "Optimisers are the `learner`'s.",
+    "optimizer": "learner.state() returns what the optimisers keep, by name; `config.lr` is the learning rate.",
     **dict.fromkeys(
         ("state_dict", "load_state_dict", "parameters", "named_parameters"),
         "get_weights() returns all weights by name, and set_weights(weights) takes them over; `policy.model` is the"
@@ -86,7 +86,10 @@ POLICY = {
         ("state_dict", "load_state_dict", "parameters", "get_weights", "set_weights", "get_parameters"), _WEIGHTS
     ),
     "save": "The algorithm saves: algorithm.save(path), which Policy.load(path) reads; export(path) writes ONNX.",
-    "optimizer": "Optimisers are the `learner`'s, an attribute of the algorithm.",
+    "optimizer": (
+        "algorithm.learner.state() returns what the optimisers keep, by name; the learning rate is"
+        " `algorithm.config.lr`."
+    ),
     **dict.fromkeys(
         (
             "action_net",

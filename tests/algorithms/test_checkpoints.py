@@ -453,7 +453,10 @@ def test_a_framework_in_which_nothing_is_frozen_says_so(tmp_path: Path, caplog: 
         algorithm.policy.model.logits.requires_grad_(False)
         algorithm.save(tmp_path)
     Algorithm.load(tmp_path, framework="jax").close()
-    assert "logits.bias, logits.weight: frozen when this was saved, which jax has no way to be here" in caplog.text
+    assert caplog.messages[1:] == [
+        "the checkpoint froze logits.bias, logits.weight, but framework='jax' has no way to freeze them: they are"
+        " trained on. Load it with framework='torch' to keep them frozen."
+    ]
 
 
 @every_old_one

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gymnasium.wrappers import TimeLimit
@@ -28,6 +29,7 @@ from anyspace.cli.look import BenchFlags, InspectFlags
 from anyspace.cli.sweep import SweepFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import _from_json, as_flag
+from anyspace.config import spell
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder
 from anyspace.execution.checkpoint import read_state
@@ -778,6 +780,24 @@ def test_a_list_that_is_no_json_is_refused(capsys: pytest.CaptureFixture[str]) -
 def test_what_json_a_word_may_mean_is_shown(word: str) -> None:
     with pytest.raises(ValueError, match=r"""takes dict.*, such as '\{"max_episode_steps": 20, "mode": "fast"\}'\.$"""):
         _from_json(dict[str, int | str], [word])
+
+
+@pytest.mark.parametrize(
+    ("hint", "word"),
+    [
+        (dict[str, Any], "size=[4,4]"),
+        (dict[str, Any], "name='a b'"),
+        (dict[str, Any], "http://x:80"),
+        (dict[str, Any], "{'a': {1, 2}}"),
+        (dict[str, Any], "{'a': 1"),
+        (dict[str, int], "mode=fast"),
+        (list[int], "[a=1]"),
+        (list[tuple[float, float]], "0=1e-3"),
+    ],
+)
+def test_what_may_mean_something_else_is_not_shown(hint: Any, word: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"The key takes {spell(hint)}.") + "$"):
+        _from_json(hint, [word])
 
 
 @pytest.mark.parametrize("words", [["64", "32"], ["64,32"], ["64,", "32"], ["[64, 32]"]])

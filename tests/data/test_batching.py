@@ -14,14 +14,14 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
-from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape, take_rows
+from anyspace.data.batching import StackedActions, VectorMember, take_rows
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import with_reset
 from anyspace.data.rendering import pictured
 from anyspace.data.sources import make_source
 from anyspace.data.vector import VectorSource
 from anyspace.errors import EnvironmentSetupError, ObservationError
-from anyspace.spaces import Repeated, Simplex, bounded
+from anyspace.spaces import Repeated, bounded
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked
 from tests.support.environments import Remembers, Samples, Script
 
@@ -109,22 +109,6 @@ def check_what_was_seen(source: VectorSource, seen: Any) -> None:
     ended = [step.ended.tolist() for step in steps]
     assert ended == [[], [] if mode is AutoresetMode.NEXT_STEP else [0, 1, 2], []]
     assert len(seen(0)) == (4 if mode is AutoresetMode.NEXT_STEP else 5)
-
-
-@pytest.mark.parametrize(
-    ("space", "fixed"),
-    [
-        (spaces.Dict(a=spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1))), b=spaces.MultiBinary(2)), True),
-        (OBSERVATION_SPACES["stacked frames"], True),
-        (spaces.Text(3), False),
-        (spaces.OneOf([spaces.Discrete(2)]), False),
-        (spaces.Dict(a=spaces.Tuple((spaces.Discrete(2), Repeated(spaces.Discrete(2), 3)))), False),
-        (Simplex((2,)), False),
-    ],
-    ids=str,
-)
-def test_which_spaces_processes_share_memory_for(space: gym.Space[Any], fixed: bool) -> None:
-    assert has_fixed_shape(space) is fixed
 
 
 # ------------------------------------------------------------------------------------------- actions

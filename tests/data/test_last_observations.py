@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -46,25 +47,45 @@ class Copies(OneArray):
         return obs.copy(), *rest
 
 
+class Bandit(OneArray):
+    def step(self, action: Any) -> Any:
+        return self.t, 0.0, True, False, {}
+
+
 def test_every_part_of_an_observation_counts() -> None:
     final, leaves = [np.array([[0], [5]]), np.array([7, 8])], [np.array([[1], [0], [5]]), np.array([6, 7, 9])]
-    assert first_as_last(final, leaves, np.array([1, 2])) == [True, False]
+    seen = [np.zeros((3, 1)), np.zeros(3)]
+    assert first_as_last(final, seen, leaves, np.array([1, 2])) == [True, False]
+
+
+def test_an_end_without_another_observation_tells_nothing() -> None:
+    unknown, one, other = (np.full((1, 1), number) for number in (np.nan, 1, 2))
+    for same in (unknown, one):
+        assert first_as_last([same], [same], [same], np.array([0])) == []
+    assert first_as_last([unknown], [one], [unknown], np.array([0])) == [True]
+    assert first_as_last([one], [one], [other], np.array([0])) == [False]
 
 
 def test_one_that_differs_is_enough(caplog: pytest.LogCaptureFixture) -> None:
-    same, other = [np.zeros((1, 2))], [np.ones((1, 2))]
+    same, other, seen = [np.zeros((1, 2))], [np.ones((1, 2))], [np.full((1, 2), 2)]
     for ends, told in (([same] * (ENOUGH + 2), 1), ([same] * (ENOUGH - 1), 0), ([same, other, *[same] * ENOUGH], 0)):
         caplog.clear()
         last = LastObservations(SyncVectorEnv([OneArray]), watches=True)
         for final in ends:
-            last.look(final, same, np.array([0]))
+            last.look(final, seen, same, np.array([0]))
         assert caplog.messages == [FIRST_AS_LAST] * told
 
 
 @pytest.mark.parametrize(
     ("kind", "env", "told"),
-    [(AsyncVectorEnv, OneArray, 1), (AsyncVectorEnv, Copies, 0), (SyncVectorEnv, OneArray, 0)],
-    ids=["lost", "copied", "copied here"],
+    [
+        (AsyncVectorEnv, OneArray, 1),
+        (partial(AsyncVectorEnv, copy=False), OneArray, 1),
+        (AsyncVectorEnv, Copies, 0),
+        (SyncVectorEnv, OneArray, 0),
+        (AsyncVectorEnv, Bandit, 0),
+    ],
+    ids=["lost", "lost beside shared memory", "copied", "copied here", "one observation"],
 )
 def test_lost_last_observations_are_told(kind: Any, env: Any, told: int, caplog: pytest.LogCaptureFixture) -> None:
     """In training once, however often collecting starts anew, and by a check."""
@@ -75,5 +96,5 @@ def test_lost_last_observations_are_told(kind: Any, env: Any, told: int, caplog:
         for _ in range(2):
             Collector(source, policy).gather(8)
         assert caplog.messages == [FIRST_AS_LAST] * told
-        findings = check_env(envs, steps=20).findings
+        findings = check_env(envs, steps=40).findings
     assert [one.what for one in findings] == [FIRST_AS_LAST] * told

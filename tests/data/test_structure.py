@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, OneOf, Space, Text, Tuple
 
-from anyspace.data.structure import Structure
+from anyspace.data.structure import Structure, has_fixed_shape
+from anyspace.spaces import Repeated, Simplex
 from anyspace.spaces.kinds.ignored import ignoring
 from tests.support.catalogue import OBSERVATION_SPACES
 
@@ -50,3 +51,19 @@ def test_what_is_left_out_may_be_anything() -> None:
     assert structure.fit({"a": 1, "gone": None, "t": ("anything", 2)})
     assert not structure.fit({"a": 1, "gone": None, "t": ("anything", 2), "more": 1})
     assert not structure.fit({"a": 1, "t": (2,)}), "a closer look finds it right"
+
+
+@pytest.mark.parametrize(
+    ("space", "fixed"),
+    [
+        (Dict(a=Tuple((Discrete(2), Box(0, 1))), b=MultiBinary(2)), True),
+        (OBSERVATION_SPACES["stacked frames"], True),
+        (Text(3), False),
+        (OneOf([Discrete(2)]), False),
+        (Dict(a=Tuple((Discrete(2), Repeated(Discrete(2), 3)))), False),
+        (Simplex((2,)), False),
+    ],
+    ids=str,
+)
+def test_which_spaces_processes_share_memory_for(space: Space[Any], fixed: bool) -> None:
+    assert has_fixed_shape(space) is fixed

@@ -205,6 +205,7 @@ def test_a_column_that_a_loss_lacks_is_named_with_those_that_are_there(train):
             return [loss + loss_inputs["observations"].mean() for loss in policy_loss]
 
     message = r"Reads\.custom_loss\(\) reads a column 'observations', but there are .*actions, .*obs"
+    message += r".* in view_requirements, .* `collect_infos`"
     with pytest.raises(ModelError, match=message):
         train({"custom_model": Reads})
 

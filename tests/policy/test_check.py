@@ -13,6 +13,7 @@ from anyspace.errors import ModelError
 from anyspace.models import RecurrentNetwork, TorchModelV2, ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
+from anyspace.policy.check import _likely_cause
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
@@ -362,10 +363,32 @@ def test_widths_are_spoken_of_where_shapes_are_wrong_alone():
     class Unready(EarlyValue):
         forward = broken
 
-    for model, speaks in ((WrongWidth(), True), (Unready(), False)):
+    class Unset(EarlyValue):
+        def forward(self, input_dict, state, seq_lens):
+            return self.hidden_size
+
+    class Misspelt(EarlyValue):
+        def forward(self, input_dict, state, seq_lens):
+            return torch.softmax(input_dict["obs_flat"], dims=1)
+
+    for model, speaks in ((WrongWidth(), True), (Unready(), False), (Unset(), False), (Misspelt(), False)):
         with pytest.raises(ModelError) as refused:
             make(model)
         assert ("compare its width" in str(refused.value)) is speaks
+
+
+@pytest.mark.parametrize(
+    ("error", "speaks"),
+    [
+        (RuntimeError("input.size(-1) must be equal to input_size. Expected 3, got 4"), True),
+        (ValueError("Dimensions must be equal, but are 4 and 3"), True),
+        (TypeError("add got incompatible shapes for broadcasting: (3,), (4,)."), True),
+        (ValueError("the resized picture has no dimmer"), False),
+        (NameError("name 'dim' is not defined. A size?"), False),
+    ],
+)
+def test_words_of_shapes_are_whole_words(error, speaks):
+    assert ("compare its width" in _likely_cause(error)) is speaks
 
 
 @pytest.mark.parametrize(

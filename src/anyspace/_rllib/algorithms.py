@@ -8,8 +8,8 @@ from typing import Any
 from anyspace import algorithms
 from anyspace._rllib.callbacks import DefaultCallbacks
 from anyspace._rllib.scripts import Script
+from anyspace.answers import answers
 from anyspace.execution.checkpoint import read_state
-from anyspace.explaining import answers
 
 
 class Algorithm(Script):

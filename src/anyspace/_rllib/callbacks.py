@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from anyspace._rllib import advice
+from anyspace.answers import Explains
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
-from anyspace.explaining import Explains
 
 _IN_INFO = "Put a number into the `info` of a step instead: it is reported as env/NAME, and as episode/NAME."
 _NEVER: dict[str, str] = {

@@ -12,13 +12,13 @@ import numpy as np
 from anyspace import tree
 from anyspace._rllib import advice
 from anyspace._rllib.sample_batch import SampleBatch, concat_samples
+from anyspace.answers import Explains
 from anyspace.data.offline import json_writer
 from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import require_shares
-from anyspace.explaining import Explains
 from anyspace.folders import current_folder
 from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor

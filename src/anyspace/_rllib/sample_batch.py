@@ -17,7 +17,7 @@ import numpy as np
 from anyspace import tree
 from anyspace._rllib import advice
 from anyspace._rllib.columns import after_zeros, attempt_count_timesteps, cut, is_per_sequence, joined, padded, picked
-from anyspace.explaining import Explains
+from anyspace.answers import Explains
 
 DEFAULT_POLICY_ID = "default_policy"
 

@@ -16,13 +16,13 @@ from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace._rllib.workers import Workers
 from anyspace.algorithms import checkpoints, state
+from anyspace.answers import answers
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.callbacks import require_no_arguments
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint
 from anyspace.execution.pieces import pieces_of
-from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.seeing import ActingOptions

@@ -17,7 +17,7 @@ from anyspace.models import placeholders
 _NETWORKS = "anyspace.models.tf"
 _TF = "anyspace._rllib.tf"
 
-_HOMES = {
+_BY_MODULE = {
     f"{_NETWORKS}.base": "TFModelV2",
     f"{_NETWORKS}.networks": (
         "AttentionWrapper ComplexInputNetwork DistributionalQTFModel=DQNTFModel GTrXLNet LSTMWrapper=RecurrentWrapper"
@@ -33,9 +33,9 @@ _HOMES = {
 }
 """Module -> names in it; ``old=new`` where the name has changed."""
 
-HOMES = {
+PLACES = {
     entry.partition("=")[0]: (home, entry.rpartition("=")[2])
-    for home, names in _HOMES.items()
+    for home, names in _BY_MODULE.items()
     for entry in names.split()
 }
 """Name -> module, and name there."""
@@ -56,14 +56,14 @@ def is_installed() -> bool:
 
 def __getattr__(name: str) -> Any:
     """Return what a name stands for."""
-    if name not in HOMES:
+    if name not in PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return named(name)
 
 
 def named(name: str) -> Any:
-    """Return what a name of `HOMES` stands for."""
-    home, new = HOMES[name]
+    """Return what a name of `PLACES` stands for."""
+    home, new = PLACES[name]
     if is_installed():
         return getattr(_imported(home), new)
     if home in (f"{_TF}.functions", f"{_TF}.layers") or name[0].islower():

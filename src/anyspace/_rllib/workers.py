@@ -10,10 +10,10 @@ from gymnasium.vector import SyncVectorEnv
 from anyspace._rllib import advice
 from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy
 from anyspace.algorithms import Algorithm
+from anyspace.answers import Explains
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
-from anyspace.explaining import Explains
 
 
 class Workers(Explains):

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from anyspace.algorithms.shipped import HOMES, shipped
-from anyspace.explaining import absent
+from anyspace.algorithms.shipped import SHIPPED, shipped
+from anyspace.answers import absent
 
 if TYPE_CHECKING:
     from anyspace.algorithms.a2c import A2C
@@ -24,10 +24,10 @@ __all__ = ["A2C", "ALGORITHMS", "APPO", "BC", "DQN", "IMPALA", "MARWIL", "PG", "
 
 def __getattr__(name: str) -> Any:
     """Import an algorithm when it is first used: a policy that acts takes its own alone."""
-    if name in HOMES:
+    if name in SHIPPED:
         return shipped(name)
     if name == "ALGORITHMS":
-        return {one: shipped(one) for one in HOMES}
+        return {one: shipped(one) for one in SHIPPED}
     if name == "Algorithm":
         from anyspace.algorithms.algorithm import Algorithm
 

@@ -7,9 +7,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from anyspace.answers import answers
 from anyspace.data.contract import described
 from anyspace.errors import CheckpointError
-from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy

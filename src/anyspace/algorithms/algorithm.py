@@ -23,6 +23,7 @@ from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
 from anyspace.algorithms.settled import Settled
 from anyspace.algorithms.trust import remember
+from anyspace.answers import answers, takes_no_policy
 from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
@@ -32,7 +33,6 @@ from anyspace.execution.groups import Group
 from anyspace.execution.learner import Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
-from anyspace.explaining import answers, takes_no_policy
 from anyspace.folders import PathLike, current_folder
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NoReturn, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
+from anyspace.answers import Explains
 from anyspace.config import are_equal, changes, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.errors import ConfigError
-from anyspace.explaining import Explains
 from anyspace.foreign_names import SETTINGS
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.shipped import HOMES, shipped
+from anyspace.algorithms.shipped import SHIPPED, shipped
 from anyspace.hints import Hints, Spelling, in_python
 from anyspace.policy.exploration.keywords import laid_over
 
@@ -39,7 +39,7 @@ def key_hints(settings: AlgorithmConfig, spell: Spelling = in_python) -> Hints:
 @functools.cache
 def owners(key: str) -> tuple[str, ...]:
     """Return the names of the shipped algorithms that have a key; it imports all of them."""
-    return tuple(name for name in HOMES if key in configs.type_hints(shipped(name).config_class))
+    return tuple(name for name in SHIPPED if key in configs.type_hints(shipped(name).config_class))
 
 
 def _options(base: AlgorithmConfig, layer: Mapping[str, Any]) -> dict[str, Any]:

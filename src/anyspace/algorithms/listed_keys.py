@@ -7,7 +7,7 @@ import inspect
 import textwrap
 
 from anyspace import config as configs
-from anyspace.explaining import ExplainsOnClass
+from anyspace.answers import ExplainsOnClass
 
 
 class ListsKeys(ExplainsOnClass):

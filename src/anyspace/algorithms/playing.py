@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.answers import answers
 from anyspace.config import whole
 from anyspace.data.seeds import evaluation_seed
 from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
-from anyspace.explaining import answers
 from anyspace.policy.policy import Policy
 
 

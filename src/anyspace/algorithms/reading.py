@@ -16,7 +16,7 @@ from anyspace.algorithms.lacking import require_found, require_granted
 from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
-from anyspace.algorithms.shipped import HOMES, shipped
+from anyspace.algorithms.shipped import SHIPPED, shipped
 from anyspace.algorithms.state import (
     ENTRIES,
     check,
@@ -186,7 +186,7 @@ class Reader:
         asked: type[Any] = self._asked
         if not is_shipped(asked):
             return asked
-        kind: type[Any] | None = shipped(name) if name in HOMES else None
+        kind: type[Any] | None = shipped(name) if name in SHIPPED else None
         if kind is not None and not issubclass(kind, asked):
             raise CheckpointError(
                 f"{path} is a checkpoint of {name}, which {asked.__name__}.load cannot read; call load on the class"

@@ -12,12 +12,12 @@ from anyspace.algorithms import checkpoints, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.lacking import announce, loading_line
 from anyspace.algorithms.trust import needs_trust
+from anyspace.answers import answers
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.pieces import Growth, Piece, Snapshot
 from anyspace.execution.run_files import without_run
-from anyspace.explaining import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 

@@ -9,8 +9,8 @@ from anyspace.algorithms.attributes import Stateful
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import require_concrete
 from anyspace.algorithms.layers import explained_key
+from anyspace.answers import Explains, ExplainsOnClass
 from anyspace.errors import ConfigError
-from anyspace.explaining import Explains, ExplainsOnClass
 from anyspace.foreign_names import ALGORITHM
 from anyspace.importing import is_ours
 

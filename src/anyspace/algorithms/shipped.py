@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-HOMES = {
+SHIPPED = {
     "A2C": "a2c",
     "APPO": "appo",
     "BC": "marwil",
@@ -21,4 +21,4 @@ HOMES = {
 
 def shipped(name: str) -> Any:
     """Return the class of a shipped algorithm, ``"PPO"``."""
-    return getattr(import_module(f"anyspace.algorithms.{HOMES[name]}"), name)
+    return getattr(import_module(f"anyspace.algorithms.{SHIPPED[name]}"), name)

@@ -6,8 +6,10 @@ import ast
 import functools
 import json
 import re
+import shlex
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import tyro
@@ -184,25 +186,38 @@ def _from_json(hint: Any, words: list[str]) -> Any:
     except json.JSONDecodeError as error:
         if configs.matches(words[0], hint):
             return words[0]
-        takes = f"The key takes {configs.spell(hint)}{_example(words[0])}."
+        takes = f"The key takes {configs.spell(hint)}{_example(hint, words[0])}."
         raise ValueError(f"{words[0]!r} is not JSON ({error}). {takes}") from error
     if not configs.matches(value, hint):
         raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")
     return value
 
 
-def _example(word: str) -> str:
-    """Return what a word may mean that spells names and values as Python or other command lines do; empty: nothing."""
-    pairs = dict(_PAIR.findall(word))
-    items = [f"{json.dumps(name)}: {_as_json(value)}" for name, value in pairs.items()]
-    return f", such as '{{{', '.join(items)}}}'" if items else ""
-
-
-_PAIR = re.compile(r"(\w+)['\"]?\s*[=:]\s*['\"]?([^\s,{}'\"]+)")
-
-
-def _as_json(value: str) -> str:
+def _example(hint: Any, word: str) -> str:
+    """Return what a word may mean that spells a dict as Python or other command lines do; empty: nothing that fits."""
+    value = _meant(word)
+    if value is None or not configs.matches(value, hint):
+        return ""
     try:
-        return json.dumps(json.loads(value.lower()))
-    except json.JSONDecodeError:
-        return json.dumps(value)
+        return f", such as {shlex.quote(json.dumps(value))}"
+    except TypeError:  # Python has values that JSON has not
+        return ""
+
+
+def _meant(word: str) -> object:
+    if _PAIRS.fullmatch(word):
+        pairs = (pair.split("=") for pair in word.split(","))
+        return {name: _plain(text) for name, text in pairs}
+    return _plain(word) if word.startswith("{") else None
+
+
+_PAIRS = re.compile(r"\w+=[^\s,=(){}\[\]'\"]+(,\w+=[^\s,=(){}\[\]'\"]+)*")
+
+
+def _plain(text: str) -> object:
+    """Return what a text spells as JSON or as Python does; else the text."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, TypeError, SyntaxError):
+            value: object = read(text)
+            return value
+    return text

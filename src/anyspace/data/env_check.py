@@ -16,9 +16,10 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from anyspace import tree
+from anyspace.answers import answers
 from anyspace.data.batching import LOSES, VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, told
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, masking_of, told
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
 from anyspace.data.overlooked import overlooked, require_found
@@ -26,7 +27,7 @@ from anyspace.data.running_statistics import KEY
 from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError, ConfigError
-from anyspace.explaining import answers
+from anyspace.maths.arrays import equal
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent

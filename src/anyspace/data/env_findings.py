@@ -11,12 +11,12 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
-import numpy as np
 
 from anyspace.data.contract import SIGNATURES
 from anyspace.data.running_statistics import statistics_warning
 from anyspace.errors import AnyspaceError
 from anyspace.importing import is_installed
+from anyspace.maths.arrays import equal
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.masking import Masking
 from anyspace.spaces import Encoder
@@ -197,12 +197,6 @@ def agree(
             found.add("warning", what, one.where)
             return False
     return True
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Return whether two arrays or numbers are equal; NaN equals NaN."""
-    first, second = np.asarray(one), np.asarray(other)
-    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind == "f" and second.dtype.kind == "f"))
 
 
 def own_line(error: Exception) -> str:

@@ -14,8 +14,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, iterate
 
 from anyspace import nesting
-from anyspace.data.batching import VectorMember, has_fixed_shape
+from anyspace.data.batching import VectorMember
 from anyspace.data.infos import Infos
+from anyspace.data.structure import has_fixed_shape
 from anyspace.data.trajectory import Bools
 from anyspace.models.runtime import NumpyArray
 from anyspace.tree import Path, Tree

@@ -10,15 +10,17 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from anyspace.data.batching import require_rows, require_structure, take_rows
+from anyspace.data.batching import require_rows, take_rows
 from anyspace.data.infos import Infos
+from anyspace.data.structure import require_structure
 from anyspace.data.trajectory import Ints
 from anyspace.errors import EnvironmentSetupError
+from anyspace.maths.arrays import equal
 from anyspace.models.runtime import NumpyArray
 from anyspace.tree import Tree
 
-ENOUGH = 3
-"""How many ends tell."""
+ENOUGH = 10
+"""How many ends tell: of a few states, the last one and the next first one may be the same by chance."""
 FIRST_AS_LAST = (
     "infos['final_obs'] always was the next episode's first observation. That is right only where an episode ends with"
     " what the next begins with. Put the last observation of the episode that ended there, as it was before the reset:"
@@ -44,6 +46,11 @@ class LastObservations:
         self.watches = watches
         self._space, self._num_envs, self._name = envs.single_observation_space, envs.num_envs, type(envs).__name__
         self._left = ENOUGH if watches else 0
+
+    @property
+    def looks(self) -> bool:
+        """Whether :meth:`look` looks: it does until it has seen enough."""
+        return self._left > 0
 
     def handed_over(self, infos: Infos, ended: Ints) -> Tree:
         """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...].
@@ -73,25 +80,39 @@ class LastObservations:
             require_structure(self._space, zip(ended, single, strict=True), error)
             raise
 
-    def look(self, final: Sequence[NumpyArray], leaves: Sequence[NumpyArray], ended: Ints) -> None:
+    def look(
+        self, final: Sequence[NumpyArray], seen: Sequence[NumpyArray], leaves: Sequence[NumpyArray], ended: Ints
+    ) -> None:
         """Look at the last observations of a step; see :func:`first_as_last`."""
-        if not self._left:
+        if not self.looks:
             return
-        if not all(first_as_last(final, leaves, ended)):
-            self._left = 0
-            return
-        self._left = max(self._left - len(ended), 0)
-        if not self._left:
+        as_first = first_as_last(final, seen, leaves, ended)
+        self._left = max(self._left - len(as_first), 0) if all(as_first) else 0
+        if all(as_first) and not self.looks:
             logging.getLogger("anyspace").warning(FIRST_AS_LAST)
 
 
-def first_as_last(final: Sequence[NumpyArray], leaves: Sequence[NumpyArray], ended: Ints) -> list[bool]:
+def first_as_last(
+    final: Sequence[NumpyArray], seen: Sequence[NumpyArray], leaves: Sequence[NumpyArray], ended: Ints
+) -> list[bool]:
     """Return of each last observation whether it is the next episode's first.
+
+    One that is also what was acted on tells nothing, and is left out: there may be no other observation.
 
     Args:
         final: the last observations [n, ...], encoded.
+        seen: the observations [B, ...] that were acted on, encoded.
         leaves: the observations [B, ...] to act on next, encoded.
-        ended: [n] the rows of ``leaves`` in which episodes ended.
+        ended: [n] the rows of ``seen`` and ``leaves`` in which episodes ended.
     """
-    both = [*zip(final, leaves, strict=True)]
-    return [all(np.array_equal(one[at], leaf[row]) for one, leaf in both) for at, row in enumerate(ended)]
+    found = []
+    for at, row in enumerate(ended):
+        last = [leaf[at] for leaf in final]
+        is_first = _are_equal(last, leaves, row)
+        if not (is_first and _are_equal(last, seen, row)):
+            found.append(is_first)
+    return found
+
+
+def _are_equal(last: Sequence[NumpyArray], leaves: Sequence[NumpyArray], row: int) -> bool:
+    return all(equal(one, leaf[row]) for one, leaf in zip(last, leaves, strict=True))

@@ -15,12 +15,12 @@ from anyspace.data.batching import (
     StackedActions,
     VectorMember,
     autoreset_mode_of,
-    has_fixed_shape,
 )
 from anyspace.data.contract import close
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.in_turn import sync_envs
 from anyspace.data.processes import Processes, copied
+from anyspace.data.structure import has_fixed_shape
 from anyspace.data.vector import Envs, VectorSource
 from anyspace.errors import EnvironmentSetupError
 from anyspace.spaces import Encoder, check_action_space

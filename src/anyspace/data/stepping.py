@@ -84,7 +84,7 @@ class Stepping:
         final: ObsLeaves = []
         if ended := len(step.ended):
             last = encode.rows(step.final_obs, ended, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
-            self.source.last_observations.look(last, obs, step.ended)
+            self.source.last_observations.look(last, seen, obs, step.ended)
             final = [*last, *self._masks.final(step)]
         self.begun = step.begun
         self._take([*obs, *self._masks.later(step)])
@@ -96,8 +96,10 @@ class Stepping:
         return Stepped(step, self.leaves, final, columns)
 
     def _take(self, leaves: ObsLeaves) -> None:
-        # A model that looks back sees them once more after the next step, which may be written into the same arrays.
-        self.leaves = [leaf.copy() for leaf in leaves] if self._looks_back else leaves
+        # A model that looks back, and what looks at last observations, see them once more after the next step, which
+        # may be written into the same arrays.
+        again = self._looks_back or self.source.last_observations.looks
+        self.leaves = [leaf.copy() for leaf in leaves] if again else leaves
 
 
 def differing_space(

@@ -11,7 +11,6 @@ from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.batching import (
     autoreset_mode_of,
     is_limited,
-    require_structure,
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
@@ -20,6 +19,7 @@ from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays
 from anyspace.data.last_observations import LastObservations
 from anyspace.data.processes import Processes
 from anyspace.data.running_statistics import wrappers_with_statistics
+from anyspace.data.structure import require_structure
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.data.vector_values import checked, require_open

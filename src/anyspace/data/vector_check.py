@@ -92,10 +92,10 @@ class _Probe:
             seconds.append(time.perf_counter() - started)
             if step is None:
                 break
-            leaves = self._leaves(found, step.obs, source.num_envs, where)
+            seen, leaves = leaves, self._leaves(found, step.obs, source.num_envs, where)
             given = called(found, partial(self._in_infos.later, step), where)
             mask = self._mask(found, leaves, given, step.acting, where)
-            as_first += self._ends(found, step, leaves, where)
+            as_first += self._ends(found, step, seen, leaves, where)
             for row in np.flatnonzero(~np.isfinite(step.rewards))[:1]:
                 what = f"{environment(row)}: the reward is {step.rewards[row]}; a reward is a finite number."
                 found.add("error", what, where, of="a reward that is not finite")
@@ -122,7 +122,14 @@ class _Probe:
             found.add_faults(self._encode, leaves, where)
         return leaves
 
-    def _ends(self, found: EnvCheck, step: Step, leaves: Sequence[NumpyArray] | None, where: str) -> list[bool]:
+    def _ends(
+        self,
+        found: EnvCheck,
+        step: Step,
+        seen: Sequence[NumpyArray],
+        leaves: Sequence[NumpyArray] | None,
+        where: str,
+    ) -> list[bool]:
         """Note what is wrong with the ends of episodes; return which last observations are the next one's first."""
         if self.source.mode is AutoresetMode.NEXT_STEP:
             if (step.ignored & (step.terminated | step.truncated | (step.rewards != 0))).any():
@@ -130,7 +137,7 @@ class _Probe:
         elif len(step.ended) and leaves is not None:
             final = self._leaves(found, step.final_obs, len(step.ended), f"{where}, last observations")
             if final is not None and self.source.last_observations.watches:
-                return first_as_last(final, leaves, step.ended)
+                return first_as_last(final, seen, leaves, step.ended)
         return []
 
     def _actions(self, rng: np.random.Generator, mask: Bools | None) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anyspace import tree
-from anyspace.explaining import Explains
+from anyspace.answers import Explains
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 

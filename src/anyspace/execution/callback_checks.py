@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from anyspace.answers import is_of_stable_baselines
 from anyspace.errors import ConfigError, near
-from anyspace.explaining import is_of_stable_baselines
 from anyspace.foreign_names import CALLBACK_CLASSES, CALLBACK_METHODS
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anyspace.answers import Explains
 from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
@@ -23,7 +24,6 @@ from anyspace.execution.callback_checks import require_function, require_known_m
 from anyspace.execution.film import FilmError, video_files
 from anyspace.execution.log import flat_metrics
 from anyspace.execution.run_files import VIDEOS
-from anyspace.explaining import Explains
 from anyspace.failures import Failures
 from anyspace.foreign_names import CALLBACK
 from anyspace.importing import import_path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -174,7 +173,7 @@ class CompiledLearner(Rated, ABC, Generic[Model]):
             ModelError: it counts in Python, or draws from a source that is none of the framework's.
         """
         model = self.policy.model
-        with self._explaining(method):
+        with self._guarding(method):
             if not self._in_trace():
                 return call()
             before = plain_values([model])
@@ -200,9 +199,9 @@ class CompiledLearner(Rated, ABC, Generic[Model]):
     def _discard(self, call: Callable[[], object]) -> None:
         """Call something in a trace of its own, which nobody compiles."""
 
-    def _explaining(self, method: str) -> AbstractContextManager[None]:
-        """Return a context in which errors of what is traced name a method of the model."""
-        return contextlib.nullcontext()
+    @abstractmethod
+    def _guarding(self, method: str) -> AbstractContextManager[None]:
+        """Return a context for a method of the model, whose name errors say; weights that it makes are refused."""
 
     @abstractmethod
     def _asking_readers(self) -> AbstractContextManager[object]:

@@ -252,7 +252,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         return calling_back(_asked)
 
     @contextlib.contextmanager
-    def _explaining(self, method: str) -> Iterator[None]:
+    def _guarding(self, method: str) -> Iterator[None]:
         with explained(f"{type(self._model).__name__}.{method}()"), self._model.making_nothing(method):
             yield
 

@@ -290,7 +290,8 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
     except MissingColumn as error:
         raise ModelError(
             f"{type(policy.model).__name__}.custom_loss() reads a column {error.key!r}, but there are"
-            f" {', '.join(sorted(error.there))}."
+            f" {', '.join(sorted(error.there))}. Declare the column: an input of the model in view_requirements, a"
+            " number of the environment's infos in `collect_infos`."
         ) from error
     changed = _one_by_one(returned, len(given))
     if not isinstance(changed, list) or len(changed) != len(given):

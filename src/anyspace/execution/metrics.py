@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from anyspace.answers import Explains
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
 from anyspace.execution.learner import Result, Steps, as_numpy
-from anyspace.explaining import Explains
 from anyspace.foreign_names import RESULT
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray

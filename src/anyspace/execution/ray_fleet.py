@@ -22,8 +22,8 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayActorError, 
 from ray.runtime_env import RuntimeEnv
 
 from anyspace.errors import ConfigError, WorkerError, nearest
-from anyspace.execution.actor import NOT_THERE, RemoteWorker, pickled
 from anyspace.execution.packing import Packed
+from anyspace.execution.remote_worker import NOT_THERE, RemoteWorker, pickled
 from anyspace.execution.stopping import kept_handlers
 from anyspace.execution.transport import Outcome, WorkerGone
 from anyspace.execution.worker import Job, Recipe

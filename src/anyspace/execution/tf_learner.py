@@ -264,7 +264,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
             for name, value in values.items():
                 self._slots[kind][name].assign(value)
 
-    def _explaining(self, method: str) -> AbstractContextManager[None]:
+    def _guarding(self, method: str) -> AbstractContextManager[None]:
         return self._model.remaking_nothing(method)
 
     def _in_trace(self) -> bool:

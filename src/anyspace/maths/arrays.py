@@ -1,4 +1,4 @@
-"""Names of kinds of NumPy's arrays, which say what is in them; their shapes stand in docstrings."""
+"""Names of kinds of NumPy's arrays, which say what is in them; their shapes stand in docstrings; when two are equal."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ NumpyArray: TypeAlias = npt.NDArray[Any]
 Floats: TypeAlias = npt.NDArray[np.float32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two arrays or numbers are equal; NaN equals NaN."""
+    first, second = np.asarray(one), np.asarray(other)
+    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind == "f" and second.dtype.kind == "f"))

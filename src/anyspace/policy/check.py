@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -333,10 +334,12 @@ def _likely_cause(error: Exception) -> str:
         )
     if isinstance(error, AttributeError | AssertionError) and "value" in str(error).lower():
         return "value_function() is called after forward(): let forward() keep the features that it needs."
-    if not isinstance(error, KeyError) and any(word in str(error) for word in _OF_SHAPES):
+    if not isinstance(error, AttributeError | NameError | KeyError) and _OF_SHAPES.search(str(error)):
         return "The traceback above names the layer; compare its width with these shapes."
     return "The traceback above names the line."
 
 
-_OF_SHAPES = ("shape", "size", "dim", "broadcast", "mat1", "contract", "axis", "axes")
-"""What frameworks speak of where widths do not fit."""
+_OF_SHAPES = re.compile(
+    r"(?<!['\"])\b(shapes?|sizes?|dims?|dimensions?|broadcast(ed|ing)?|mat1|contracting|axis|axes)\b", re.IGNORECASE
+)
+"""What frameworks speak of where widths do not fit; a word in quotes is a name."""

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace import tree
+from anyspace.answers import Explains, ExplainsOnClass
 from anyspace.errors import ObservationError
-from anyspace.explaining import Explains, ExplainsOnClass
 from anyspace.foreign_names import POLICY
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
@@ -238,8 +238,8 @@ class Policy(Rates, Explains, metaclass=ExplainsOnClass):
         trained = sorted(frozen - self.runtime.frozen(self.model))
         if trained:
             logging.getLogger("anyspace").warning(
-                f"{', '.join(trained)}: frozen when this was saved, which {self.runtime.framework} has no way to be"
-                " here: training goes on with all weights."
+                f"the checkpoint froze {', '.join(trained)}, but framework={self.runtime.framework!r} has no way to"
+                " freeze them: they are trained on. Load it with framework='torch' to keep them frozen."
             )
 
 

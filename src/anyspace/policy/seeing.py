@@ -9,8 +9,8 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.answers import unknown_argument
 from anyspace.errors import ObservationError
-from anyspace.explaining import unknown_argument
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.pipeline import Pipeline

@@ -283,6 +283,16 @@ def test_another_gtrxl_acts_through_pytorch(path, layer):
     made.compute_actions(np.zeros((3, 4), np.float32))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda layer: torch.jit.trace(layer, torch.zeros(2, 4))])
+def test_compiled_layers_act_through_pytorch(compiled):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2))
+    replace(made.model, "encoder.0", compiled(made.model.encoder[0]))
+    for _ in range(2):
+        assert made.runtime.numpy_pass(made.model) is None
+    made.compute_actions(np.zeros((3, 4), np.float32))
+
+
 def test_whoever_overrides_the_network_acts_through_pytorch():
     class Own(FullyConnectedNetwork):
         pass

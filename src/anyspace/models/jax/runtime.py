@@ -21,7 +21,7 @@ from anyspace.models.jax.held import is_nnx, is_parameter
 from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
-from anyspace.models.whereabouts import way_to
+from anyspace.models.whereabouts import ways_to
 
 _LOG = logging.getLogger("anyspace")
 
@@ -253,7 +253,7 @@ def _tell_of_constants(model: JaxModelV2, constants: Sequence[Array]) -> None:
     """
     name = type(model).__name__
     floating = [one for one in constants if one.ndim and jax.numpy.issubdtype(one.dtype, np.inexact)]
-    for way in filter(None, (way_to(model, [one]) for one in floating)):
+    for way in ways_to(model, floating).values():
         is_meant = is_parameter(way.holders[-1])
         if is_nnx(way.holders[-1]) and not is_meant:  # a table in a module, which says what it trains
             continue

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from anyspace import tree
-from anyspace.explaining import Explains
+from anyspace.answers import Explains
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure import (

@@ -21,7 +21,7 @@ from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, TFModelV2, as_tensor, tf_base
 from anyspace.models.tf.held import holds_variables
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
-from anyspace.models.whereabouts import way_to
+from anyspace.models.whereabouts import ways_to
 from anyspace.tree import Tree
 
 _LOG = logging.getLogger("anyspace")
@@ -247,9 +247,11 @@ def _require_held(model: TFModelV2, used: Sequence[Any]) -> None:
         ModelError: one that would be trained is not.
     """
     name, held = type(model).__name__, {id(one) for one in model.held().variables.values()}
-    for variable in used:
-        way = None if id(variable) in held else way_to(model, [variable])
-        if id(variable) in held or (way is not None and any(map(_is_frozen, way.holders))):
+    outside = [variable for variable in used if id(variable) not in held]
+    ways = ways_to(model, outside)
+    for variable in outside:
+        way = ways.get(id(variable))
+        if way is not None and any(map(_is_frozen, way.holders)):
             continue
         where = f"the variable {variable.name}" if way is None else f"{name}.{way.path.removesuffix('._value')}"
         told = (

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from anyspace.errors import ModelError
-from anyspace.models.whereabouts import way_to
+from anyspace.models.whereabouts import ways_to
 
 
 def require_none_outside(
@@ -34,7 +34,7 @@ def require_none_outside(
     name = type(module).__name__
     for leaf in outside:
         if id(leaf) in later:
-            way = way_to(module, [leaf])
+            way = ways_to(module, [leaf]).get(id(leaf))
             where = "a tensor" if way is None else f"{name}.{way.path}"
             raise ModelError(
                 f"{name} computes with {where}, of shape {tuple(leaf.shape)}, which is none of its parameters: it would"

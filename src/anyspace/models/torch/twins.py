@@ -80,9 +80,8 @@ class Twins:
         # addresses.
         state: list[object] = []
         for module in within(model):
-            own = module.__dict__
-            state += (id(module), type(module), "forward" in own, has_hooks(module))
-            weights = (*own["_parameters"].values(), *own["_buffers"].values())
+            state += (id(module), type(module), "forward" in module.__dict__, has_hooks(module))
+            weights = (*module._parameters.values(), *module._buffers.values())
             state += [weight if weight is None else weight.data_ptr() for weight in weights]
         kept = self._kept.get(model)
         if kept is None or kept[0] != state:

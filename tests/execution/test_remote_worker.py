@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from anyspace.execution.actor import RemoteWorker, pickled
+from anyspace.execution.remote_worker import RemoteWorker, pickled
 from anyspace.execution.worker import Built, Failure
 from tests.execution.test_worker import PPO, SMALL, Odd, new
 

@@ -85,6 +85,9 @@ class Explains:
 class ExplainsOnClass(ABCMeta):
     """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class."""
 
+    _foreign: ClassVar[Mapping[str, str]] = {}
+    """Of a class that has none of its own."""
+
     if not TYPE_CHECKING:
 
         def __getattr__(cls, name):
