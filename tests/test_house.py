@@ -122,13 +122,32 @@ def test_functions_are_short() -> None:
 
 def test_a_class_name_stands_for_one_thing() -> None:
     """But for the models, which have classes of the same names for each framework; and `_rllib` has RLlib's names."""
-    places: dict[str, set[str]] = {}
+    places: dict[str, set[Path]] = {}
     for file in FILES:
         place = file.relative_to(SOURCE)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and place.parts[0] != "_rllib":
-                places.setdefault(node.name, set()).add("models" if place.parts[0] == "models" else str(place))
-    assert not {name: sorted(found) for name, found in places.items() if len(found) > 1}
+                places.setdefault(node.name, set()).add(place)
+    assert not {name: sorted(map(str, found)) for name, found in places.items() if stand_for_several_things(found)}
+
+
+def stand_for_several_things(places: set[Path]) -> bool:
+    """Return whether the files that have a class of one name are others than a file of each framework's models."""
+    rooms = {place.parent for place in places}
+    return len(places) > 1 and (len(rooms) < len(places) or any(room.parts[:1] != ("models",) for room in rooms))
+
+
+@pytest.mark.parametrize(
+    ("places", "several"),
+    [
+        ("models/tf/a.py", False),
+        ("models/tf/a.py models/jax/b.py models/c.py", False),
+        ("models/tf/a.py models/tf/b.py", True),
+        ("models/tf/a.py data/a.py", True),
+    ],
+)
+def test_a_framework_has_a_name_once(places: str, several: bool) -> None:
+    assert stand_for_several_things({*map(Path, places.split())}) is several
 
 
 def test_every_line_that_mutants_break_is_there() -> None:

@@ -36,7 +36,7 @@ def test_the_line_to_write_for_items_of_a_list(tmp_path: Path) -> None:
             Algorithm.load(tmp_path)
         *_, handing, acting = str(caught.value).splitlines()
         assert handing == f'  Algorithm.load({str(tmp_path)!r}, config={{"wrappers": {line}}})'
-        assert acting == f"To act takes none of it: Policy.load({str(tmp_path)!r})."
+        assert acting == f"To act you need none of these: Policy.load({str(tmp_path)!r})."
         assert Policy.load(tmp_path).compute_single_action(np.zeros(4, np.float32)) in (0, 1)
         Algorithm.load(tmp_path, config={"wrappers": wrappers}).close()
 

@@ -53,8 +53,8 @@ class AlgorithmConfig(ScaleConfig, Explains):
     collect_infos: list[str] = field(default_factory=list)
     """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
-    """Steps of one environment that are collected at a time, a fragment: at least 1; auto collects what is learnt from
-    at once."""
+    """Steps of each environment that are collected at a time, which are a fragment: at least 1. auto collects as many
+    as are learnt from at once."""
     gamma: float = 0.99
     """Discount, in [0, 1]."""
     lr: float = 1e-3

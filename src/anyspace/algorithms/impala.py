@@ -36,8 +36,8 @@ class IMPALAConfig(SmallBatchConfig):
     train_batch_size: int = 500
     """Environment steps of a batch, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = 50
-    """Steps of one environment that are collected at a time, a fragment: at least 1; auto collects what is learnt from
-    at once."""
+    """Steps of each environment that are collected at a time, which are a fragment: at least 1. auto collects as many
+    as are learnt from at once."""
     grad_clip: float | None = 40.0
     """Largest global norm of the gradients, above 0; None does not clip."""
     vtrace_clip_rho_threshold: float = 1.0

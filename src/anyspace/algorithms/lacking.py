@@ -102,7 +102,7 @@ def require_granted(
         handing += ", and call load on the class that saved it"
     lines += [f"{handing}:", f"  {handing_over(missing, path, asked, trust=trust)}"]
     if asked != "Policy" and all(want.keys[0] in ("env", *OF_ENVIRONMENTS) for want in missing):
-        lines.append(f"To act takes none of it: Policy.load({str(path)!r}).")
+        lines.append(f"To act you need none of these: Policy.load({str(path)!r}).")
     raise CheckpointError("\n".join(lines))
 
 

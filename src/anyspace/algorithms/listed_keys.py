@@ -26,8 +26,8 @@ class ListsKeys(ExplainsOnClass):
             return written
         text, arguments = inspect.cleandoc(written), _arguments(cls)
         head = (
-            f"Keys, given as keywords ({cls.__name__}(env, lr=1e-3)) or in `config`, with the plain defaults, of which"
-            " a preset changes some:"
+            f"Keys are given as keywords ({cls.__name__}(env, lr=1e-3)) or in `config`. They are shown with the plain"
+            " defaults; a preset changes some of them:"
         )
         keys = "\n".join(_lines(config_class(), ""))
         return "\n\n".join((text, *([] if arguments in text else [arguments]), head, keys))
