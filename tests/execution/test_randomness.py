@@ -115,10 +115,7 @@ def trained(case: dict[str, Any], evaluations: int) -> tuple[dict[str, Any], dic
         result = algorithm.train()
         for explore in (True, False)[:evaluations]:
             algorithm.evaluate(2, explore=explore)
-    own = ("rng/evaluation", "rng/models that evaluate")
-    state = {name: value for name, value in algorithm.policy.state().items() if name not in own}
-    state |= algorithm.learner.state() | algorithm.rewards.state()
-    return state, result
+    return algorithm.policy.state() | algorithm.learner.state() | algorithm.rewards.state(), result
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -171,8 +171,11 @@ class Arms(gym.Env[Any, Any]):
         return np.zeros(2, np.float32), float(action), True, False, {}
 
 
-def test_each_worker_samples_actions_of_its_own_and_a_seed_repeats_them() -> None:
-    with closing(new(PPO, Arms, {**SMALL, "evaluation_num_env_runners": 4})) as algorithm:
+@pytest.mark.parametrize("workers", [0, 4])
+def test_each_worker_samples_actions_of_its_own_and_a_seed_repeats_them(workers: int) -> None:
+    with closing(
+        new(PPO, Arms, {**SMALL, "fleet": "serial" if workers else "auto", "evaluation_num_env_runners": workers})
+    ) as algorithm:
         played = [algorithm.evaluate(8, explore=True, seed=seed)["returns"] for seed in (1, 1, 2)]
         alike = algorithm.evaluate(8)["returns"]
     assert len(set(played[0])) == 8

@@ -35,6 +35,8 @@ def test_one_worker_gives_what_this_process_gives(framework: str, package: str, 
             result = algorithm.train()
             algorithm.train()
             weights.append(algorithm.policy.weights())
+            evaluated = [algorithm.evaluate(4, explore=True, seed=seed)["returns"] for seed in (7, 7, 8)]
+            assert evaluated[0] == evaluated[1] != evaluated[2]
             assert np.isfinite(result["learner"]["total_loss"])
             assert any((weights[-1][name] != array).any() for name, array in before.items() if array.ndim == 2)
     for name, array in weights[0].items():

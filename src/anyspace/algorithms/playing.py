@@ -51,7 +51,9 @@ class Plays(ABC):
             explore: sample actions instead of taking the deterministic ones.
             render: show them in a window.
             progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
+            seed: of the environments, and of the actions that are sampled: the same one plays the same episodes again,
+                and what training draws later stays the same. None takes one that goes by the algorithm's seed and its
+                steps.
 
         Returns:
             Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
@@ -76,7 +78,8 @@ class Plays(ABC):
             episodes: how many.
             explore: sample actions instead of taking the deterministic ones.
             progress: show how many episodes are over.
-            seed: of the environment; None takes one that goes by the algorithm's seed and its steps.
+            seed: of the environment, and of the actions that are sampled; None takes one that goes by the algorithm's
+                seed and its steps.
 
         Raises:
             ConfigError: the ending is of no known kind, what writes it is not installed, or the file cannot be

@@ -74,7 +74,7 @@ class PlayFlags(RunFlags):
     """How a run is played."""
 
     seed: int | None = None
-    """The seed of the environments; by default one that goes by the run's seed and its steps."""
+    """The seed of the environments and of sampled actions; by default one that goes by the run's seed and its steps."""
     explore: bool = False
     """Sample actions instead of taking the deterministic ones."""
 

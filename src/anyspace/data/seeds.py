@@ -5,7 +5,7 @@ Of the numbers beside that seed the second one says what it is for, so that no t
 | for | numbers |
 |---|---|
 | the environments that training steps | iteration, 0 |
-| the environments of an evaluation | steps, 1 |
+| an evaluation: its environments and sampled actions | steps, 1 |
 | what replay draws | 0, 2 |
 | one of several workers | its number, 3, how often it was replaced |
 | what workers sample actions from | 0, 4 |
@@ -37,7 +37,10 @@ def environment_seed(seed: int, iteration: int) -> int:
 
 
 def evaluation_seed(seed: int, steps: int) -> int:
-    """Return the seed with which the environments of an evaluation are reset after some environment steps of a run."""
+    """Return the seed of an evaluation after some environment steps of a run.
+
+    Its environments are reset with it, and its actions sampled from it.
+    """
     return derived_seed(seed, steps, 1)
 
 

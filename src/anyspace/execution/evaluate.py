@@ -22,7 +22,7 @@ from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.metrics import mean_by_name
-from anyspace.execution.randomness import undisturbed
+from anyspace.execution.randomness import seeded, undisturbed
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
@@ -74,6 +74,7 @@ class Request:
     episodes: int
     """How many, at least 1."""
     seed: int
+    """Of the environments, and of the actions that are sampled."""
     explore: bool = False
     """Sample actions instead of taking the deterministic ones."""
     render: bool = False
@@ -176,6 +177,7 @@ class LocalEvaluator:
         limit = self._limit(source, request.longest)
         with (
             undisturbed(self._policy.observation_space, self._policy.action_space),
+            seeded(self._policy.runtime, request.seed),
             self._policy.runtime.threads_for(source.num_envs),
             EvaluationReport(request.episodes, request.progress) as report,
         ):

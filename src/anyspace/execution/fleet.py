@@ -328,7 +328,7 @@ class WorkerEvaluator:
 
 
 def shares_of(request: Request, workers: int) -> Iterator[Request]:
-    """Yield what each of at most ``workers`` plays of a request, and from which seed."""
+    """Yield what each of at most ``workers`` plays of a request, from a seed of its own, so that none samples alike."""
     for number in range(min(workers, request.episodes)):
         episodes = request.episodes // workers + (number < request.episodes % workers)
         seed = worker_seed(request.seed, number, 0)

@@ -1,4 +1,4 @@
-"""Random sources that environments share with each other, put back after an evaluation."""
+"""Random sources that an evaluation shares with training, put back after it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+
+from anyspace.models.runtime import Runtime
 
 
 @contextmanager
@@ -31,6 +33,17 @@ def undisturbed(*spaces: gym.Space[Any]) -> Iterator[None]:
         for space, before in of_spaces:
             if space._np_random is not None and before is not None:
                 space._np_random.bit_generator.state = before
+
+
+@contextmanager
+def seeded(runtime: Runtime, seed: int) -> Iterator[None]:
+    """Let all that a runtime draws go by a seed within the context, and put its random sources back after it."""
+    before = runtime.rng_state()
+    runtime.seed(seed)
+    try:
+        yield
+    finally:
+        runtime.set_rng_state(before)
 
 
 def _state_of(space: gym.Space[Any]) -> Any:

@@ -281,8 +281,6 @@ class Worker:
                 self.policy, self._spec, recipe.max_episode_steps, recipe.vectorization, recipe.limit
             )
         self.policy.at(job.timestep)
-        # Each share has a seed of its own, so that workers do not sample the same actions.
-        self.policy.runtime.seed(job.request.seed)
         return Episodes(self.number, self._evaluator.evaluate(job.request))
 
     def close(self) -> None:

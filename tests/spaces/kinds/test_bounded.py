@@ -128,7 +128,7 @@ def test_graphs_compare_and_show_their_limits():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BoundedSequence(BOX, 0), "max_len is 0, but it must be at least 1"),
+        (lambda: BoundedSequence(BOX, 0), "max_len is 0, but it must be a whole number of at least 1"),
         (lambda: BoundedGraph(BOX, None, max_nodes=0), "max_nodes is 0"),
         (lambda: BoundedGraph(BOX, BOX, max_nodes=2), "max_edges is 0"),
     ],

@@ -60,9 +60,9 @@ def test_equality_and_text():
     assert not Tuple((NUMBERS,)).is_np_flattenable
 
 
-@pytest.mark.parametrize("max_len", [0, -1])
+@pytest.mark.parametrize("max_len", [0, -1, 2.5, "3", None])
 def test_the_longest_length_is_at_least_one(max_len):
-    with pytest.raises(ValueError, match=f"max_len is {max_len}, but it must be at least 1"):
+    with pytest.raises(ValueError, match=f"max_len is {max_len!r}, but it must be a whole number of at least 1"):
         Repeated(Discrete(2), max_len)
 
 

@@ -1,4 +1,5 @@
 import pickle
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -77,9 +78,14 @@ def test_what_is_no_simplex_is_refused():
     for shape in ((), (0,), (3, 0)):
         with pytest.raises(ValueError, match="of at least one share"):
             Simplex(shape)
+    for shape in (3, "3", (2.5,), (None,), None):
+        with pytest.raises(
+            ValueError, match=r"Simplex: expected a shape such as \(3,\), got " + re.escape(repr(shape))
+        ):
+            Simplex(shape)
     with pytest.raises(ValueError, match="expected a floating dtype, got int64"):
         Simplex((3,), dtype=np.int64)
-    for concentration in ([1, 2], [1, 0, 1], [1, -1, 1], [1, np.nan, 1], 2.0):
+    for concentration in ([1, 2], [1, 0, 1], [1, -1, 1], [1, np.nan, 1], 2.0, "abc", [[1], [1, 2]]):
         with pytest.raises(ValueError, match="expected a concentration of 3 numbers above 0"):
             Simplex((3,), concentration)
     for keywords in ({"mask": np.ones(3)}, {"probability": np.ones(3)}):

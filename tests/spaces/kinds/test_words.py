@@ -74,6 +74,9 @@ def test_samples_are_members():
         SPACE.sample(mask=(1,))
     with pytest.raises(ValueError, match="max_words is 0"):
         Words(["a"], 0)
+    for vocabulary in ("go left", 5, [1, 2]):
+        with pytest.raises(ValueError, match=r'^Words: expected a vocabulary such as \["go", "left"\], got'):
+            Words(vocabulary, 3)
 
 
 def test_words_are_written_and_read():

@@ -76,8 +76,8 @@ def required_length(name: str, value: int) -> int:
     """Return a longest length.
 
     Raises:
-        ValueError: it is below 1.
+        ValueError: it is no whole number, or below 1.
     """
-    if value < 1:
-        raise ValueError(f"{name} is {value}, but it must be at least 1.")
+    if not isinstance(value, int | float | np.number) or not float(value).is_integer() or value < 1:
+        raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
     return int(value)

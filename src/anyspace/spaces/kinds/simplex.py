@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -55,14 +56,22 @@ class Simplex(gym.Space[NumpyArray]):
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        super().__init__(tuple(int(size) for size in shape), dtype, seed)
+        try:
+            sizes = tuple(map(operator.index, shape))
+        except TypeError:
+            raise ValueError(f"Simplex: expected a shape such as (3,), got {shape!r}.") from None
+        super().__init__(sizes, dtype, seed)
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"Simplex: expected a shape [..., k] of at least one share, got {self.shape}.")
         if self.dtype.kind != "f":
             raise ValueError(f"Simplex: expected a floating dtype, got {self.dtype}; shares are fractions.")
         given = np.ones(self.shape[-1]) if concentration is None else concentration
-        self.concentration = np.asarray(given, np.float64)
-        if self.concentration.shape != self.shape[-1:] or not (self.concentration > 0).all():
+        try:
+            self.concentration = np.asarray(given, np.float64)
+            fits = self.concentration.shape == self.shape[-1:] and bool((self.concentration > 0).all())
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
             raise ValueError(
                 f"Simplex: expected a concentration of {self.shape[-1]} numbers above 0, one per share, got {given!r}."
             )

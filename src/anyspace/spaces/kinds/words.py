@@ -32,14 +32,16 @@ class Words(gym.Space[str]):
         seed: the seed of `sample`.
 
     Raises:
-        ValueError: ``max_words`` is below 1.
+        ValueError: ``vocabulary`` is not several texts, or ``max_words`` no whole number of at least 1.
     """
 
     def __init__(
         self, vocabulary: Iterable[str], max_words: int, seed: int | np.random.Generator | None = None
     ) -> None:
-        found = [word for text in vocabulary for word in words_of(text)]
-        self.vocabulary = tuple(dict.fromkeys(found))
+        texts = None if isinstance(vocabulary, str) or not isinstance(vocabulary, Iterable) else [*vocabulary]
+        if texts is None or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f'Words: expected a vocabulary such as ["go", "left"], got {vocabulary!r}.')
+        self.vocabulary = tuple(dict.fromkeys(word for text in texts for word in words_of(text)))
         self.max_words = required_length("max_words", max_words)
         self.numbers = {word: number for number, word in enumerate(self.vocabulary, 1)}
         super().__init__(None, str, seed)
