@@ -9,17 +9,20 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from torch import nn
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
 from anyspace.data.rows import Rows
+from anyspace.data.transitions import following_output, transitions
 from anyspace.data.vector import VectorSource
-from anyspace.models import ModelConfig
+from anyspace.models import ModelConfig, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
+from anyspace.spaces import BoundedSequence
 from tests.support.environments import Samples, Script
 from tests.support.scripted import MODES, vector_env
 
@@ -184,3 +187,37 @@ def test_parts_without_values_in_observations_and_actions(action: Any, model: di
     assert all(action.contains(taken) for env in envs for taken in env.actions)
     taken = algo.compute_single_action(observation.sample())
     assert action.contains(taken[0] if model else taken)
+
+
+class HandsOn(TorchModelV2, nn.Module):
+    """Has a state, and hands the lists that it sees on in its output."""
+
+    def __init__(self, *given: Any) -> None:
+        TorchModelV2.__init__(self, *given)
+        nn.Module.__init__(self)
+        self.layer = nn.Linear(1, self.num_outputs)
+
+    def get_initial_state(self) -> Any:
+        return [torch.zeros(1)]
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        lists = input_dict["obs"]
+        return {"out": self.layer(lists.lengths[:, None].float()), "lists": lists}, state
+
+    def action_inputs(self, output: Any, mask: Any) -> Any:
+        return output["out"]
+
+
+def test_rows_of_lists_in_an_output_are_those_of_the_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Samples(BoundedSequence(Box(-1, 1, (2,)), 3), Discrete(2))
+    config = PolicyConfig(model=ModelConfig(custom_model=HandsOn, max_seq_len=3))
+    acting = Policy(env.observation_space, env.action_space, config, TorchRuntime("cpu"))
+    trajectory = Collector(VectorSource(SyncVectorEnv([lambda: env])), acting).gather(9)
+    rows = Rows(acting, trajectory)
+    lists = rows.evaluate(value=False).output["lists"]
+    np.testing.assert_array_equal(lists.lengths, rows.batch()["obs"][0])
+    batch = transitions(acting, trajectory, gamma=0.9, n=1, burn_in=0)
+    led_to = following_output(acting, batch)[0]["lists"].lengths
+    np.testing.assert_array_equal(led_to, batch["obs"][0][batch["ahead"] + torch.arange(len(led_to))])
+    monkeypatch.setattr("anyspace.data.rows.FEATURES_AT_A_TIME", 1)
+    np.testing.assert_array_equal(rows.evaluate(value=False).output["lists"].values, lists.values)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace.spaces.repeated_values import RepeatedValues
+from anyspace.spaces.repeated_values import RepeatedValues, any_array, map_arrays
 
 FRAMEWORKS = {"numpy": np.asarray, "torch": torch.as_tensor, "jax": jax.numpy.asarray}
 ITEMS = np.arange(12, dtype=np.float32).reshape(2, 3, 2)  # B = 2 lists of at most three elements [2]
@@ -97,6 +97,15 @@ def test_a_function_reaches_every_array():
     assert doubled.lengths.tolist() == [2, 0]
     assert doubled.values["inner"].lengths.tolist() == [[4, 0, 2], [2, 4, 0]]
     assert (doubled.max_len, doubled.values["inner"].max_len) == (3, 2)
+
+
+def test_a_function_takes_matching_arrays_and_one_of_them_says_how_many_rows_there_are():
+    one, other = ({"x": RepeatedValues({"deep": ITEMS * n}, np.array([n, 0]), 3), "y": ITEMS} for n in (1, 2))
+    both = map_arrays(lambda *arrays: np.concatenate(arrays), one, other)
+    np.testing.assert_array_equal(both["x"].values["deep"], np.concatenate([ITEMS, ITEMS * 2]))
+    assert both["x"].lengths.tolist() == [1, 0, 2, 0]
+    assert any_array(both) is both["x"].lengths
+    assert any_array([{}]) is None
 
 
 def test_one_list_alone():

@@ -24,6 +24,7 @@ from anyspace.policy.acting import on_device
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.sequences import Sequences
+from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
 FEATURES_AT_A_TIME = 2**23
@@ -165,7 +166,7 @@ class Rows:
             values.append(value_of_part)
         if len(outputs) == 1:
             return outputs[0], values[0]
-        joined = tree.map_leaves(lambda *parts: xp(parts[0]).concatenate(list(parts)), *outputs)
+        joined = map_arrays(lambda *parts: xp(parts[0]).concatenate(list(parts)), *outputs)
         return joined, xp(values[0]).concatenate(values) if value else None
 
     def _parts(self, size: int) -> Iterator[tuple[slice, Sequences | None]]:
@@ -185,9 +186,9 @@ class Rows:
     def _picked(self, column: Tree, rows: Ints) -> Any:
         """Return some rows of a column on the device; a whole prefix of it is not copied."""
         if len(rows) and rows[-1] == len(rows) - 1 and (np.diff(rows) == 1).all():
-            return tree.map_leaves(lambda leaf: leaf[: len(rows)], column)
+            return map_arrays(lambda leaf: leaf[: len(rows)], column)
         index = self.pipeline.runtime.asarray(rows)
-        return tree.map_leaves(lambda leaf: rows_of(leaf, index), column)
+        return map_arrays(lambda leaf: rows_of(leaf, index), column)
 
 
 def with_logp(pipeline: Pipeline, trajectory: Trajectory) -> Trajectory:

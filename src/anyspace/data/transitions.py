@@ -96,7 +96,7 @@ def following_output(pipeline: Pipeline, batch: Batch) -> tuple[Tree, Array | No
         else:
             ahead, ns = batch["ahead"], xp(batch["ahead"])
             rows = ns.places(ahead) + ahead
-            output = tree.map_leaves(lambda leaf: ns.take_rows(leaf, rows), pipeline.forward(batch, value=False)[0])
+            output = map_arrays(lambda leaf: ns.take_rows(leaf, rows), pipeline.forward(batch, value=False)[0])
             mask = None if batch.mask is None else ns.take_rows(batch.mask, rows)
         return map_arrays(lambda array: xp(array).stop_gradient(array), output), mask
 

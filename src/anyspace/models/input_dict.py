@@ -9,7 +9,7 @@ from typing import Any
 from anyspace import tree
 from anyspace.maths.sequences import Resets
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.repeated_values import RepeatedValues
+from anyspace.spaces.repeated_values import RepeatedValues, any_array
 from anyspace.spaces.restore import join
 from anyspace.tree import Tree
 
@@ -223,9 +223,8 @@ class InputDict(dict[str, Any]):
         if lens is not None:
             return int(lens.sum())
         first = next((key for key in ("actions", "obs", *self) if key in self and key != "is_training"), None)
-        leaves = [] if first is None else tree.leaves(self[first])
-        rows = leaves[0].lengths if leaves and isinstance(leaves[0], RepeatedValues) else next(iter(leaves), ())
-        return len(rows)
+        rows = None if first is None else any_array(self[first])
+        return 0 if rows is None else len(rows)
 
 
 def of_network(columns: Mapping[str, Any], key: str) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from anyspace import tree
 from anyspace.maths.gather import Gathered, Window, rows_of
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
@@ -16,6 +15,7 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, padded_stored, put_together, size_for
 from anyspace.policy.inputs import Inputs
 from anyspace.policy.lanes import in_lanes, put_in_lanes
+from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
 Forward = Callable[[Batch, bool], tuple[Tree, Array | None]]
@@ -38,6 +38,7 @@ class CompiledPasses:
         self._forward, self._max_seq_len = forward, max_seq_len
         self._packs = model.packs_sequences() and not runtime.has_batch_statistics(model)
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._structures: dict[Any, Tree] = {}
 
     def forward(self, batch: Batch, *, value: bool) -> tuple[Tree, NumpyArray | None]:
         """Return output and values of a batch of NumPy's arrays, NumPy's as well."""
@@ -67,7 +68,7 @@ class CompiledPasses:
 
         key = ("forward", value, *columns.built, *_kinds(columns))
         output, values = self._call(key, run, rows, padded_stored(columns.stored), *padding)
-        return tree.map_leaves(lambda leaf: leaf[there], output), None if values is None else values[there]
+        return map_arrays(lambda array: array[there], output), None if values is None else values[there]
 
     def act(
         self,
@@ -110,9 +111,17 @@ class CompiledPasses:
         """Call a function that was compiled under the key, or compile this one."""
         # A model may leave out what acting does not need.
         key = (ACTING.get(), *key)
+
+        def flat(*given: Any) -> list[Array]:
+            # RepeatedValues, which a model may hand on, are nothing that a compiled function returns.
+            found: list[Array] = []
+            self._structures[key] = map_arrays(found.append, function(*given))
+            return found
+
         if key not in self._compiled:
-            self._compiled[key] = self._runtime.compile(self._model, function)
-        return self._compiled[key](*arrays)
+            self._compiled[key] = self._runtime.compile(self._model, flat)
+        parts = iter(self._compiled[key](*arrays))
+        return map_arrays(lambda _: next(parts), self._structures[key])
 
 
 def _kinds(columns: Columns) -> list[str]:

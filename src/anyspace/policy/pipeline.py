@@ -37,6 +37,7 @@ from anyspace.policy.sequences import Sequences
 from anyspace.spaces import Decoder, Encoder, ObservationFilter, Preprocessor, describe_images, get_preprocessor
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
+from anyspace.spaces.repeated_values import map_arrays
 from anyspace.spaces.uniform import raw_space
 from anyspace.tree import Tree
 
@@ -263,7 +264,7 @@ class Pipeline:
         padded.add_states(sequences.state, padding.seq_lens, padding.resets)
         output, _ = self.model(padded, sequences.state, padding.seq_lens)
         values = padding.take_out(self.model.floats(self.model.value_function())) if value else None
-        return tree.map_leaves(padding.take_out, output), values
+        return map_arrays(padding.take_out, output), values
 
     def model_inputs(
         self,

@@ -34,9 +34,16 @@ class RepeatedValues:
         self.values, self.lengths, self.max_len = values, lengths, max_len
         self._lists: list[Any] | None = None
 
-    def map(self, function: Callable[[Array], Array]) -> RepeatedValues:
-        """Return RepeatedValues with ``function`` applied to every array: lengths and values, however deep."""
-        return RepeatedValues(map_arrays(function, self.values), function(self.lengths), self.max_len)
+    def map(self, function: Callable[..., Array], *rest: RepeatedValues) -> RepeatedValues:
+        """Return RepeatedValues with ``function`` applied to every array: lengths and values, however deep.
+
+        Args:
+            function: takes an array, and the matching one of each of ``rest``.
+            rest: further RepeatedValues of the same structure.
+        """
+        values = map_arrays(function, self.values, *(other.values for other in rest))
+        lengths = function(self.lengths, *(other.lengths for other in rest))
+        return RepeatedValues(values, lengths, self.max_len)
 
     def unbatch_repeat_dim(self) -> Tree:
         """Split the axis of elements: nested as ``values``, with lists of ``max_len`` parts [B, ...] as leaves.
@@ -65,13 +72,25 @@ class RepeatedValues:
         return f"RepeatedValues(values={self.values}, lengths={self.lengths}, max_len={self.max_len})"
 
 
-def map_arrays(function: Callable[[Array], Array], structured: Tree) -> Tree:
-    """Apply ``function`` to every array of a structured observation, those within RepeatedValues too."""
-    return tree.map_leaves(partial(_map, function), structured)
+def map_arrays(function: Callable[..., Array], structured: Tree, *rest: Tree) -> Tree:
+    """Apply ``function`` to every array of a structured observation, those within RepeatedValues too.
+
+    Args:
+        function: takes an array, and the matching one of each of ``rest``.
+        structured: an observation, or what a model makes of it.
+        rest: further ones of the same structure.
+    """
+    return tree.map_leaves(partial(_map, function), structured, *rest)
 
 
-def _map(function: Callable[[Array], Array], leaf: Array | RepeatedValues) -> Array | RepeatedValues:
-    return leaf.map(function) if isinstance(leaf, RepeatedValues) else function(leaf)
+def any_array(structured: Tree) -> Array | None:
+    """Return an array [N, ...] of a structured observation, which says how many rows there are; None: it has none."""
+    leaf = next(tree.iter_leaves(structured), (None, None))[1]
+    return leaf.lengths if isinstance(leaf, RepeatedValues) else leaf
+
+
+def _map(function: Callable[..., Array], leaf: Any, *rest: Any) -> Array | RepeatedValues:
+    return leaf.map(function, *rest) if isinstance(leaf, RepeatedValues) else function(leaf, *rest)
 
 
 def _at(axis: int, position: int, leaf: Array | RepeatedValues) -> Array | RepeatedValues:

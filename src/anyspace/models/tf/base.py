@@ -14,7 +14,6 @@ import gymnasium as gym
 import numpy as np
 import tensorflow as tf
 
-from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.compat import made_of
@@ -25,7 +24,7 @@ from anyspace.models.pure.base import ArrayModel, is_norm
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
 from anyspace.models.tf.ways import in_every_pass
-from anyspace.spaces.repeated_values import map_arrays
+from anyspace.spaces.repeated_values import any_array, map_arrays
 from anyspace.tree import Tree
 
 NETWORKS = "anyspace.models.tf.networks"
@@ -299,10 +298,11 @@ def as_tensor(value: Any) -> Any:
 
 
 def _sequences(inputs: InputDict, seq_lens: Array | None) -> tuple[int, int] | None:
-    if seq_lens is None or not tree.leaves(inputs["obs"]):
+    rows = None if seq_lens is None else any_array(inputs["obs"])
+    if seq_lens is None or rows is None:
         return None
     count = int(seq_lens.shape[0])
-    return count, int(tree.leaves(inputs["obs"])[0].shape[0]) // max(count, 1)
+    return count, int(rows.shape[0]) // max(count, 1)
 
 
 def _require_nothing_remade(model: ModelV2, before: Mapping[str, Any], method: str) -> None:

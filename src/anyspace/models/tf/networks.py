@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from anyspace import tree
 from anyspace.answers import Explains
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2, State
@@ -22,6 +21,7 @@ from anyspace.models.pure import (
 )
 from anyspace.models.pure.autoregressive import attach_action_network
 from anyspace.models.tf.base import TFModelV2
+from anyspace.spaces.repeated_values import any_array
 from anyspace.tree import Tree
 
 __all__ = [
@@ -101,8 +101,9 @@ class SACTFModel(sac_model.SACModel, TFModelV2):
         """
         output, state_out = super().forward(input_dict, state, seq_lens)
         if not (self._has_run or self.runs_in_numpy) and (self.q_memory is None or "q" in output):
-            self._has_run, width = True, self.joint.width
-            numbers = tf.zeros((tree.leaves(output)[0].shape[0], width)) if width else None
+            self._has_run, width, rows = True, self.joint.width, any_array(output)
+            assert rows is not None
+            numbers = tf.zeros((rows.shape[0], width)) if width else None
             self.get_q_values(output, numbers)
             if self.twin_q_net is not None:
                 self.get_twin_q_values(output, numbers)
