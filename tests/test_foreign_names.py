@@ -7,10 +7,11 @@ import importlib
 import inspect
 import pickle
 import re
+from abc import ABC
 from collections.abc import Mapping
 from contextlib import closing
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -138,6 +139,19 @@ def test_a_class_that_explains_nothing_lacks_attributes_as_others_do() -> None:
 
     with pytest.raises(AttributeError, match=r"^type object 'Silent' has no attribute 'colour'$"):
         _ = Silent.colour  # type: ignore[attr-defined]
+
+
+def test_protocols_and_abstract_classes_are_bases_beside_it() -> None:
+    class Named(Protocol):
+        def label(self) -> str: ...
+
+    class Mine(PPO, Named, ABC):
+        def label(self) -> str:
+            return "mine"
+
+    assert Mine("CartPole-v1").label() == "mine"
+    with pytest.raises(AttributeError, match="returns the algorithm of a checkpoint"):
+        _ = Mine.from_checkpoint
 
 
 def test_other_attributes_are_python_s_own_matter(algorithm: PPO) -> None:

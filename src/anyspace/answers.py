@@ -6,7 +6,7 @@ import functools
 import inspect
 from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from anyspace.errors import ConfigError, nearest
 from anyspace.foreign_names import ARGUMENTS, CALLS, MODULE, POLICIES
@@ -82,8 +82,12 @@ class Explains:
                 raise AttributeError(f"{error}. {hint}", name=name, obj=self) from None
 
 
-class ExplainsOnClass(ABCMeta):
-    """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class."""
+class ExplainsOnClass(type(Protocol), ABCMeta):  # type: ignore[misc]
+    """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class.
+
+    A class of this kind may have protocols and abstract classes as further bases. Type checkers know of the latter that
+    they are of ABCMeta.
+    """
 
     _foreign: ClassVar[Mapping[str, str]] = {}
     """Of a class that has none of its own."""

@@ -23,6 +23,7 @@ from tests.frameworks.conftest import rows
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
 LAYERS = tf.keras.layers
+OF_NOBODY = LAYERS.Dense(2)
 
 
 class Encoded(TFModelV2):
@@ -186,11 +187,31 @@ def test_layers_that_the_model_does_not_hold_are_refused() -> None:
             super().__init__(*arguments)
             self.beside.layer.trainable = False
 
+    class StoppedInObject(InObject):
+        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+            output, state = Encoded.forward(self, input_dict, state, seq_lens)
+            return output + tf.stop_gradient(self.beside.layer(output)), state
+
     with pytest.raises(
         ModelError, match=r"InObject computes with InObject\.beside\.layer\.\w+, of shape .* trainable=F"
     ):
         PPO("CartPole-v1", framework="tf", model={"custom_model": InObject}, preset="none")
-    PPO("CartPole-v1", framework="tf", model={"custom_model": FrozenInObject}, preset="none").close()
+    for kind in (FrozenInObject, StoppedInObject):
+        PPO("CartPole-v1", framework="tf", model={"custom_model": kind}, preset="none").close()
+
+
+def test_layers_that_nothing_leads_to_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    class OfNobody(Encoded):
+        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+            output, state = super().forward(input_dict, state, seq_lens)
+            return OF_NOBODY(output), state
+
+    OF_NOBODY.build((None, 2))
+    PPO("CartPole-v1", framework="tf", model={"custom_model": OfNobody}, preset="none").close()
+    told = [one.message for one in caplog.records if "computes with" in one.message]
+    assert len(told) == 1
+    assert "of shape (2, 2), and 1 more: not found" in told[0]
+    assert "If it is frozen, this is fine." in told[0]
 
 
 def test_layers_that_a_gradient_step_makes_are_refused() -> None:

@@ -205,18 +205,22 @@ class TFRuntime(HostRuntime):
         """Return to which variables gradients go, by a pass that is recorded."""
         own = tf_base(model)
         variables = {name: one for name, one in own.held().variables.items() if one.dtype.is_floating}
-        found = []
+        found: list[set[int]] = []
         with self.on_device(), tf.GradientTape(persistent=True) as tape:
             for variable in variables.values():
                 tape.watch(variable)
             with self.recording(tensors(self.cell_values()), tf.zeros(2, tf.int32)), own.bound():
                 results = [tf.convert_to_tensor(array) for array in compute()]
-        _require_held(own, tape.watched_variables())
+        held = {id(one) for one in own.held().variables.values()}
+        outside = [one for one in tape.watched_variables() if id(one) not in held]
         for array in results:
-            gradients = tape.gradient(array, list(variables.values())) if array.dtype.is_floating else []
-            pairs = zip(variables, gradients, strict=False)
-            found.append(frozenset(name for name, gradient in pairs if gradient is not None))
-        return found
+            sources = [*variables.values(), *outside]
+            gradients = tape.gradient(array, sources) if array.dtype.is_floating else []
+            pairs = zip(sources, gradients, strict=False)
+            found.append({id(one) for one, gradient in pairs if gradient is not None})
+        # What stands behind tf.stop_gradient is not to be trained.
+        _require_none(own, [one for one in outside if any(id(one) in ids for ids in found)])
+        return [frozenset(name for name, one in variables.items() if id(one) in ids) for ids in found]
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of all variables by name."""
@@ -237,31 +241,39 @@ class TFRuntime(HostRuntime):
         return layers_of({name: tuple(one.shape) for name, one in tf_base(model).held().variables.items()})
 
 
-def _require_held(model: TFModelV2, used: Sequence[Any]) -> None:
-    """Require that the variables that a pass computes with are among those that the model holds.
+def _require_none(model: TFModelV2, outside: Sequence[Any]) -> None:
+    """Require that there are no variables that a pass would train, and that the model does not hold.
 
-    Of one that the model does not lead to it is only told: it may be of a layer of Keras that is frozen, which a
+    Of those that the model does not lead to it is only told: they may be of a layer of Keras that is frozen, which a
     variable does not say.
 
+    Args:
+        model: whose pass it is.
+        outside: variables that it does not hold, and that its results have gradients in.
+
     Raises:
-        ModelError: one that would be trained is not.
+        ModelError: it leads to one that is not frozen.
     """
-    name, held = type(model).__name__, {id(one) for one in model.held().variables.values()}
-    outside = [variable for variable in used if id(variable) not in held]
-    ways = ways_to(model, outside)
+    name, ways = type(model).__name__, ways_to(model, outside)
     for variable in outside:
         way = ways.get(id(variable))
-        if way is not None and any(map(_is_frozen, way.holders)):
-            continue
-        where = f"the variable {variable.name}" if way is None else f"{name}.{way.path.removesuffix('._value')}"
-        told = (
-            f"{name} computes with {where}, of shape {tuple(variable.shape)}, which is not found among its variables,"
-            " and so neither trained nor saved. Let the model hold layers, modules and variables as attributes of its"
-            " own, or in dicts, lists and tuples there; what is to stay as it is, freeze by trainable=False."
+        if way is not None and not any(map(_is_frozen, way.holders)):
+            where = f"{name}.{way.path.removesuffix('._value')}, of shape {tuple(variable.shape)},"
+            raise ModelError(f"{name} computes with {where} which is {_NOT_FOUND}. {_HOLD}")
+    unnamed = [variable for variable in outside if id(variable) not in ways]
+    if unnamed:
+        more = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
+        _LOG.warning(
+            f"{name} computes with the variable {unnamed[0].name}, of shape {tuple(unnamed[0].shape)},{more}:"
+            f" {_NOT_FOUND}. If it is frozen, this is fine. {_HOLD}"
         )
-        if way is not None:
-            raise ModelError(told)
-        _LOG.warning(told)
+
+
+_NOT_FOUND = "not found among its variables, and so neither trained nor saved"
+_HOLD = (
+    "Let the model hold layers, modules and variables as attributes of its own, or in dicts, lists and tuples there;"
+    " what is to stay as it is, hold as an attribute, and freeze it by trainable=False."
+)
 
 
 def _is_frozen(holder: object) -> bool:

@@ -39,8 +39,8 @@ def require_none_outside(
             raise ModelError(
                 f"{name} computes with {where}, of shape {tuple(leaf.shape)}, which is none of its parameters: it would"
                 " be neither trained nor saved. Let the model hold modules as attributes of its own, several in an"
-                " nn.ModuleList or nn.ModuleDict, and tensors as nn.Parameter; what is to stay as it is, freeze by"
-                " requires_grad_(False)."
+                " nn.ModuleList or nn.ModuleDict, and tensors as nn.Parameter; what is to stay as it is, hold as"
+                " an attribute, and freeze it by requires_grad_(False)."
             )
         if isinstance(leaf, nn.Parameter):
             raise ModelError(
