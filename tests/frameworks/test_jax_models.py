@@ -248,6 +248,19 @@ class Leaks(NnxModel):
         return super().features(KEPT[0])
 
 
+class CompilesItsMethod(NnxModel):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.scales = {"obs": jnp.ones(4)}
+        self.scaled = jax.jit(self.scale)
+
+    def scale(self, obs: Array) -> Array:
+        return obs * self.scales["obs"]
+
+    def features(self, obs: Array) -> Array:
+        return super().features(self.scaled(obs))
+
+
 class HoldsTorch(NnxModel):
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -291,10 +304,13 @@ def test_what_a_compiled_pass_cannot_do_is_one_sentence(build: Build, model: typ
         build(model={"custom_model": model}, **PLAIN)
 
 
-def test_an_array_of_an_earlier_pass_is_told(build: Build) -> None:
+@pytest.mark.parametrize("model", [Leaks, CompilesItsMethod])
+def test_an_array_of_an_earlier_pass_is_told(build: Build, model: type[JaxModelV2]) -> None:
     KEPT.clear()
-    with pytest.raises(ModelError, match="Leaks: an array of an earlier pass is used again"):
-        build(model={"custom_model": Leaks}, **PLAIN).train()
+    with pytest.raises(
+        ModelError, match=f"{model.__name__}: an array of an earlier pass .* by jax.jit around a method"
+    ):
+        build(model={"custom_model": model}, **PLAIN).train()
 
 
 def test_a_model_without_weights_is_refused(build: Build) -> None:

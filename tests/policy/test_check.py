@@ -13,7 +13,7 @@ from anyspace.errors import ModelError
 from anyspace.models import RecurrentNetwork, TorchModelV2, ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
-from anyspace.policy.check import _likely_cause
+from anyspace.policy.check import _likely_cause, require_value
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
@@ -205,6 +205,32 @@ def test_what_fits_passes(model):
     assert make(model()).views.recurrent
 
 
+class OfTheInstance(EarlyValue):
+    def __init__(self):
+        super().__init__()
+        self.value_function = lambda: torch.ones(2)
+
+
+class Unwritten(EarlyValue):
+    def value_function(self):
+        raise NotImplementedError
+
+
+def test_a_value_function_is_of_the_class_or_of_the_model_itself():
+    policy = make(OfTheInstance())
+    require_value(policy, "PPO")
+    np.testing.assert_equal(policy.predict_values(np.zeros((2, 4), np.float32)), np.ones(2))
+
+
+def test_a_value_function_that_is_not_implemented_is_none():
+    policy = make(Unwritten())
+    assert policy.evaluate_actions(np.zeros((2, 4), np.float32), [0, 1]).values is None
+    with pytest.raises(NotImplementedError, match="Unwritten has no value_function"):
+        policy.predict_values(np.zeros((2, 4), np.float32))
+    with pytest.raises(ModelError, match=r"Unwritten must implement value_function\(\) to be trained by PPO"):
+        require_value(policy, "PPO")
+
+
 class Scores(ActionDistribution):
     """A categorical distribution of one's own; sub-classes give one number too many."""
 
@@ -350,6 +376,8 @@ def broken(self, *given):
             r"Attribu.*: no such value\. Its inputs have 3 numbers a row\. The traceback above names the line",
         ),
         ("__init__", lambda self, inputs: None, r"TypeError: .*\. It is called with \(inputs, model\), and with mask="),
+        ("sample", lambda self, rng, more: None, r"TypeError: .* 'more'\. Written as sample\(self, rng\), it"),
+        ("sample", lambda self, rng: self.inputs + "x", r"TypeError: [^.]*'str'\. Its inputs"),
         ("sample", lambda self: self.absent(), "AttributeError: 'Own' object has no attribute 'absent'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -112,11 +113,10 @@ def same_randomness(policy: Pipeline) -> Iterator[None]:
 
 def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, when: str) -> Evaluation:
     """Evaluate rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
-    count, model = int(lens.sum()), policy.model
+    count, model, name = int(lens.sum()), policy.model, type(policy.model).__name__
     batch = blank_batch(policy, leaves, lens)
-    name, has_value = type(model).__name__, type(model).value_function is not ModelV2.value_function
     with explained(policy, when):
-        output, values = policy.forward(batch, value=has_value)
+        output, values = _forward(policy, batch)
         inputs = model.action_inputs(output, None)
     # Compiled frameworks have tensors within a compiled step alone, and NumPy's arrays outside.
     has_tensors = not isinstance(batch["obs"][0], np.ndarray)
@@ -126,7 +126,7 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
                 f"{name}.{method}() gave a NumPy array {when}; return a tensor, so that it can be trained."
             )
     _check_width(policy, inputs, count, when)
-    if has_value and values is None:
+    if policy.has_values and values is None:
         raise ModelError(
             f"{name}.value_function() returned None {when}. Let it return the values [N] of the latest pass."
         )
@@ -141,13 +141,26 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
         return Evaluation(output, distribution_of(policy, inputs), values)
 
 
+def _forward(policy: Pipeline, batch: Batch) -> tuple[Tree, Array | None]:
+    """Run the model; from now on without its value function, if that says of itself that it is not implemented."""
+    try:
+        return policy.forward(batch, value=policy.has_values)
+    except NotImplementedError:
+        if not policy.has_values:
+            raise
+    # If it is forward() that is not implemented, this raises the error once more.
+    found = policy.forward(batch, value=False)
+    policy.has_values = False
+    return found
+
+
 def require_value(policy: Pipeline, algorithm: str) -> None:
     """Require that the model of an algorithm that learns a value has one.
 
     Raises:
         ModelError: it does not implement ``value_function``.
     """
-    if type(policy.model).value_function is ModelV2.value_function:
+    if not policy.has_values:
         raise ModelError(
             f"{type(policy.model).__name__} must implement value_function() to be trained by {algorithm}, which learns"
             " a value: let it return the values [N] of the latest pass."
@@ -289,11 +302,17 @@ def in_distribution(policy: Pipeline, method: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
-        asked = _ASKED.get(method, "") if isinstance(error, TypeError) else ""
+        asked = _ASKED.get(method, "") if isinstance(error, TypeError) and _is_of_the_call(error) else ""
         raise ModelError(
             f"{where} failed in a dummy pass, on what {type(policy.model).__name__} put out: {text}.{asked} Its"
             f" inputs have {policy.num_outputs} numbers a row. The traceback above names the line."
         ) from error
+
+
+def _is_of_the_call(error: Exception) -> bool:
+    """Return whether a call of code of the user's raised an error, and not what that code does."""
+    frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
+    return str(frame.f_globals.get("__name__")).startswith("anyspace.")
 
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:

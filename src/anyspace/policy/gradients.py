@@ -12,7 +12,6 @@ import numpy as np
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import ModelV2
 from anyspace.policy.check import (
     blank_batch,
     dist_name,
@@ -143,13 +142,12 @@ def reached(policy: Pipeline) -> Reached | None:
     Raises:
         ModelError: the model fails where gradients are recorded.
     """
-    has_value = type(policy.model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
 
     dtypes: list[str] = []
 
     def compute() -> list[Array]:
-        inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
+        inputs, values, distribution = _pass_on_zeros(policy, value=policy.has_values)
         dtypes[:] = [str(inputs.dtype)]
         logp = [logp_of_a_sample(policy, distribution)] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
@@ -158,7 +156,7 @@ def reached(policy: Pipeline) -> Reached | None:
         found = policy.runtime.reached(policy.model, compute)
     if found is None:
         return None
-    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None, *dtypes)
+    return Reached(found[0], found[1] if policy.has_values else None, found[-1] if is_custom else None, *dtypes)
 
 
 def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[ActionDistribution]]) -> None:

@@ -79,6 +79,7 @@ class Pipeline:
         replaced_at: the version since which they have gone on from what :meth:`load_weights` brought.
         knows_distribution: whether the action distribution is built in; a user's may read what the model has kept.
         inputs_decide: whether the action distribution of a user was found to depend on its inputs and mask alone.
+        has_values: whether the model has a value function of its own, of its class or of itself.
 
     Args:
         observation_space: the environment's (single) observation space.
@@ -108,7 +109,7 @@ class Pipeline:
         observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
         self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
         self.action_space = action_space = equivalent(self.env_action_space)
-        self.config, self.runtime, self.plan = config, runtime, plan
+        self.config, self.runtime, self.plan, self.max_seq_len = config, runtime, plan, config.model.max_seq_len
         self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self._is_custom = custom = plan.custom or config.model.custom_model is not None
         raw = custom and config.scale_images == "auto"
@@ -133,10 +134,10 @@ class Pipeline:
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
             self.model = self._new_model()
+        self.has_values = getattr(self.model.value_function, "__func__", None) is not ModelV2.value_function
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)
-        self.max_seq_len = config.model.max_seq_len
         # Views look at whole observations, and the ones before a trajectory are kept whole as well.
         looks_back = bool(self.views.depth.get("obs"))
         self.stacks = {i: leaf.stack for i, leaf in enumerate(self.encode.specs) if leaf.stack > 1 and not looks_back}

@@ -11,7 +11,6 @@ from anyspace import tree
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ObservationError
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.acting import on_device
 from anyspace.policy.batch import Batch
@@ -109,7 +108,7 @@ class Rates(Sees):
             ObservationError: see :meth:`compute_actions`.
             NotImplementedError: the model has no ``value_function``.
         """
-        if not self._has_values:
+        if not self.has_values:
             name = type(self.model).__name__
             raise NotImplementedError(f"{name} has no value_function(): it gives no values to observations alone.")
         return self.runtime.numpy(evaluated(self, *self._given(observations, state, options)).values)
@@ -144,17 +143,13 @@ class Rates(Sees):
         """
         leaves, history = self._given(observations, state, options)
         samples = samples_of(self, actions, len(leaves[0]))
-        found = evaluated(self, leaves, history, value=self._has_values)
+        found = evaluated(self, leaves, history, value=self.has_values)
         with self.runtime.no_grad():
             logp = found.distribution.logp_of(samples)
             entropy = _entropy(found.distribution, self.runtime)
         numpy = self.runtime.numpy
         values = None if found.values is None else numpy(found.values)
         return RatedActions(values, numpy(logp), None if entropy is None else numpy(entropy))
-
-    @property
-    def _has_values(self) -> bool:
-        return type(self.model).value_function is not ModelV2.value_function
 
     def _given(
         self, observations: Tree, state: PolicyState | None, options: SeeingOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
@@ -233,8 +234,23 @@ def test_arrays_held_elsewhere_are_told_of(kind: type, way: str, caplog: pytest.
     assert [one.message.partition(":")[0] for one in caplog.records if "computes with" in one.message] == expected
 
 
+def test_many_arrays_held_elsewhere_are_told_of_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    class Several(Beside):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            self.parts = SimpleNamespace(scales=[jnp.full(2, 1.0 + number) for number in range(3)])
+
+        def scale(self) -> Any:
+            return sum(self.parts.scales)
+
+    PPO("CartPole-v1", model={"custom_model": Several}, **SMALL).close()
+    told = [one.message for one in caplog.records if "computes with" in one.message]
+    assert len(told) == 1
+    assert re.search(r"with Several\.parts\.scales\[\d\], and with 2 more, as it is now", told[0])
+
+
 def test_modules_of_flax_that_the_model_does_not_hold_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"computes with HiddenLayer\.parts\.layer\.\w+ as it is now: it is none of"):
+    with pytest.raises(ModelError, match=r"with HiddenLayer\.parts\.layer\.\w+ as it is now: .* use jax.lax.stop_g"):
         PPO("CartPole-v1", model={"custom_model": HiddenLayer}, **SMALL)
 
 

@@ -210,6 +210,7 @@ def test_layers_that_nothing_leads_to_are_told_of_once(caplog: pytest.LogCapture
     PPO("CartPole-v1", framework="tf", model={"custom_model": OfNobody}, preset="none").close()
     told = [one.message for one in caplog.records if "computes with" in one.message]
     assert len(told) == 1
+    assert told[0].startswith("OfNobody, or its action distribution, computes with the variable ")
     assert "of shape (2, 2), and 1 more: not found" in told[0]
     assert "If it is frozen, this is fine." in told[0]
 

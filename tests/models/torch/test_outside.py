@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from anyspace import PPO
 from anyspace.errors import ModelError
@@ -88,6 +89,14 @@ class Elsewhere(Beside):
         return OUTSIDE(x)
 
 
+class Checkpointed(Beside):
+    def hold(self, layer: nn.Linear) -> None:
+        self.layer, self.dummy = layer, torch.ones(1, requires_grad=True)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(lambda x, dummy: self.layer(x), x, self.dummy, use_reentrant=True)
+
+
 class Anew(Beside):
     def between(self, x: torch.Tensor) -> torch.Tensor:
         return nn.Linear(4, 4)(x)
@@ -96,13 +105,17 @@ class Anew(Beside):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Beside, r"Beside computes with Beside\.layers\[0\]\.\w+, of shape .* in an nn\.ModuleList"),
+        (
+            Beside,
+            r"Beside computes with Beside\.layers\[0\]\.\w+, of shape .* nn\.ModuleList .* hold as an attribute,",
+        ),
         (InObject, r"with InObject\.parts\.layer\.\w+, of"),
         (Bound, r"with Bound\.function\['weight'\], of shape \(4, 4\)"),
         (InFunction, r"with InFunction\.function\.layer\.\w+, of"),
         (PlainTensor, r"with PlainTensor\.scale, of shape \(4,\), which is none of its parameters"),
         (InValue, r"with InValue\.layers\[0\]\.\w+, of"),
-        (Elsewhere, r"Elsewhere computes with a tensor, of shape"),
+        (Elsewhere, r"Elsewhere, or its action distribution, computes with a tensor, of shape"),
+        (Checkpointed, r"Checkpointed checkpoints .* give .*, use_reentrant=False\), and leave such a tensor out"),
         (Anew, r"Anew makes a parameter of shape .* anew in every pass"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import nn
 
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.host import HostRuntime
 from anyspace.models.runtime import Layer
@@ -67,6 +67,17 @@ def test_a_read_only_array_is_not_written_through(runtime):
     array.flags.writeable = False
     runtime.asarray(array).add_(1)
     assert not array.any()
+
+
+def test_lazy_layers_are_refused(runtime):
+    class Lazy(Normed):
+        def __init__(self, layer):
+            super().__init__()
+            self.late = layer
+
+    for layer, name in ((nn.LazyLinear(2), "weight"), (nn.LazyBatchNorm1d(affine=False), "running_mean")):
+        with pytest.raises(ModelError, match=rf"Lazy: `late\.{name}` is of a lazy layer, .* \(in_features"):
+            runtime.place(Lazy(layer))
 
 
 def test_gradients_are_recorded_outside_the_contexts_alone(runtime):

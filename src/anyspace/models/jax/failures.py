@@ -37,7 +37,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, jax.errors.UnexpectedTracerError):
         return (
             "an array of an earlier pass is used again, which was kept outside of the model (in a global, or in an"
-            " object that the model holds): keep arrays of a pass on `self`, and only for that pass."
+            " object that the model holds) or by jax.jit around a method that reads arrays of `self`: keep arrays of a"
+            " pass on `self`, and only for that pass; passes are compiled anyway, so leave jax.jit out, or hand over as"
+            " arguments what its function reads."
         )
     if isinstance(error, _DYNAMIC):
         return (

@@ -246,25 +246,35 @@ def _require_computed(name: str, changed: Sequence[str], operations: Any) -> Non
 
 
 def _tell_of_constants(model: JaxModelV2, constants: Sequence[Array]) -> None:
-    """Say of an array that a model has somewhere, and computes with, that it is no weight; an array may be meant so.
+    """Say of arrays that a model has somewhere, and computes with, that they are no weights; they may be meant so.
 
     Raises:
         ModelError: it is of an ``nnx.Param``, which is meant to be trained.
     """
     name = type(model).__name__
     floating = [one for one in constants if one.ndim and jax.numpy.issubdtype(one.dtype, np.inexact)]
-    for way in ways_to(model, floating).values():
-        is_meant = is_parameter(way.holders[-1])
-        if is_nnx(way.holders[-1]) and not is_meant:  # a table in a module, which says what it trains
-            continue
-        told = (
-            f"{name} computes with {name}.{way.path.rpartition('.')[0] if is_meant else way.path} as it is now: it is"
-            " none of the arrays that are trained and saved. What is to learn, hold as an attribute of the model, or in"
-            " dicts, lists and modules there, and read it there in every pass"
+    ways = list(ways_to(model, floating).values())
+    for way in ways:
+        if is_parameter(way.holders[-1]):
+            raise ModelError(
+                f"{name} computes with {name}.{way.path.rpartition('.')[0]} as it is now: {_NOT_FOUND}. {_HOLD}; hold a"
+                " module that is to stay as it is as an attribute as well, and use jax.lax.stop_gradient there."
+            )
+    # A table in a module of Flax NNX, which says what it trains, is meant so.
+    told = [way.path for way in ways if not is_nnx(way.holders[-1])]
+    if told:
+        more = f", and with {len(told) - 1} more," if len(told) > 1 else ""
+        _LOG.warning(
+            f"{name} computes with {name}.{told[0]}{more} as it is now: {_NOT_FOUND}. {_HOLD}; what is to stay as it"
+            " is, keep as an array of NumPy."
         )
-        if is_meant:
-            raise ModelError(f"{told}.")
-        _LOG.warning(f"{told}; what is to stay as it is, keep as an array of NumPy.")
+
+
+_NOT_FOUND = "it is none of the arrays that are trained and saved"
+_HOLD = (
+    "What is to learn, hold as an attribute of the model, or in dicts, lists and modules there, and read it there in"
+    " every pass"
+)
 
 
 def _like(old: Array, new: NumpyArray) -> Array:

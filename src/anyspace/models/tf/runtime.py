@@ -262,10 +262,10 @@ def _require_none(model: TFModelV2, outside: Sequence[Any]) -> None:
             raise ModelError(f"{name} computes with {where} which is {_NOT_FOUND}. {_HOLD}")
     unnamed = [variable for variable in outside if id(variable) not in ways]
     if unnamed:
-        more = f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
+        first, more = unnamed[0], f" and {len(unnamed) - 1} more" if len(unnamed) > 1 else ""
         _LOG.warning(
-            f"{name} computes with the variable {unnamed[0].name}, of shape {tuple(unnamed[0].shape)},{more}:"
-            f" {_NOT_FOUND}. If it is frozen, this is fine. {_HOLD}"
+            f"{name}, or its action distribution, computes with the variable {first.name}, of shape"
+            f" {tuple(first.shape)},{more}: {_NOT_FOUND}. If it is frozen, this is fine. {_HOLD}"
         )
 
 

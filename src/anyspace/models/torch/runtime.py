@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
@@ -79,8 +80,13 @@ class TorchRuntime:
         return Cell(value, placed)
 
     def place(self, model: ModelV2) -> None:
-        """Settle the device by the first model that is placed, and move ``model`` there."""
+        """Settle the device by the first model that is placed, and move ``model`` there.
+
+        Raises:
+            ModelError: it is no module, or has a lazy layer that has not made its weights.
+        """
         module = _module(model)
+        _require_widths(module)
         self._parameters = sum(parameter.numel() for parameter in module.parameters())
         recurrent = [layer for layer in module.modules() if isinstance(layer, nn.RNNBase)]
         in_steps = sum(parameter.numel() for layer in recurrent for parameter in layer.parameters())
@@ -293,6 +299,17 @@ def _reached(array: torch.Tensor, parameters: Mapping[str, nn.Parameter]) -> fro
     gradients = torch.autograd.grad(array.sum(), inputs, retain_graph=True, allow_unused=True)
     found = {id(parameter) for parameter, gradient in zip(inputs, gradients, strict=True) if gradient is not None}
     return frozenset(name for name, parameter in parameters.items() if id(parameter) in found)
+
+
+def _require_widths(module: nn.Module) -> None:
+    """Require that no layer waits for a first pass to learn how wide its inputs are."""
+    for name, one in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(one):
+            raise ModelError(
+                f"{type(module).__name__}: `{name}` is of a lazy layer, whose weights a first pass would make, but they"
+                " have to be there when the constructor is left: take the layer that is not lazy, and give it the width"
+                " of its inputs (in_features, in_channels or num_features)."
+            )
 
 
 def _module(model: ModelV2) -> nn.Module:
