@@ -304,3 +304,10 @@ def test_a_batch_brings_states_and_lengths():
     assert training is True
     assert states[0].tolist() == [[1]]
     assert seen is lens
+
+
+def test_a_loss_may_be_set_on_the_model_itself():
+    model = Answering(None)
+    assert not model.has_custom_loss()
+    model.custom_loss = lambda policy_loss, loss_inputs: policy_loss
+    assert model.has_custom_loss()

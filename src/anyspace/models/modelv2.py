@@ -22,6 +22,11 @@ State = list[Array]
 _NORM = re.compile(r"(^|[^a-z])(layer|rms)?_?norm(\d|[^a-z]|$)", re.IGNORECASE)
 
 
+def is_own(method: Callable[..., Any], inherited: Callable[..., Any]) -> bool:
+    """Return whether a method of an object is not the inherited one, but of its class or set on the object itself."""
+    return getattr(method, "__func__", None) is not inherited
+
+
 class ModelV2:
     """A network that maps an input dict to the parameters of an action distribution, and to a value.
 
@@ -132,7 +137,7 @@ class ModelV2:
 
     def has_custom_loss(self) -> bool:
         """Return whether :meth:`custom_loss` changes anything, so that it has to be called."""
-        return type(self).custom_loss is not ModelV2.custom_loss
+        return is_own(self.custom_loss, ModelV2.custom_loss)
 
     def metrics(self) -> dict[str, float]:
         """Return scalars to report with every training result."""

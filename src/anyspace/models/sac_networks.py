@@ -23,7 +23,7 @@ from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import completed
 from anyspace.models.input_dict import of_network
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import ModelV2, State, is_own
 from anyspace.models.soft_actor_critic import (
     ON_TOP,
     given_targets,
@@ -380,7 +380,7 @@ class SACNetworks(ModelV2):
 
     def has_custom_loss(self) -> bool:
         """Return whether a network adds losses, or a derived class does."""
-        own = type(self).custom_loss is not SACNetworks.custom_loss
+        own = is_own(self.custom_loss, SACNetworks.custom_loss)
         return own or any(network.has_custom_loss() for network in self._networks().values())
 
     def metrics(self) -> dict[str, float]:

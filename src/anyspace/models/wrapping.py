@@ -7,7 +7,7 @@ from typing import Any
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import ModelV2
+from anyspace.models.modelv2 import ModelV2, is_own
 from anyspace.models.networks import network
 from anyspace.models.view_requirement import ViewRequirement
 
@@ -130,7 +130,7 @@ class OnModel(ModelV2):
 
     def has_custom_loss(self) -> bool:
         """Return whether the model beneath adds losses, or a subclass does."""
-        return type(self).custom_loss is not OnModel.custom_loss or self.base.has_custom_loss()
+        return is_own(self.custom_loss, OnModel.custom_loss) or self.base.has_custom_loss()
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the model beneath."""

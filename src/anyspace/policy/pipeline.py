@@ -20,7 +20,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_built_in_distribution
 from anyspace.models.catalog import is_built_in
 from anyspace.models.input_dict import InputDict
-from anyspace.models.modelv2 import ModelV2
+from anyspace.models.modelv2 import ModelV2, is_own
 from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
@@ -134,7 +134,7 @@ class Pipeline:
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
             self.model = self._new_model()
-        self.has_values = getattr(self.model.value_function, "__func__", None) is not ModelV2.value_function
+        self.has_values = is_own(self.model.value_function, ModelV2.value_function)
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)

@@ -1,4 +1,6 @@
 import copy
+from abc import ABC
+from typing import Protocol
 
 import gymnasium as gym
 import pytest
@@ -62,6 +64,17 @@ BUFFERS = ["offset", "norm.running_mean", "norm.running_var", "norm.num_batches_
 @pytest.fixture(params=[OursFirst, TorchFirst, BetweenTheTwo, OneCall])
 def model(request):
     return request.param(*ARGUMENTS)
+
+
+def test_protocols_and_abstract_classes_are_bases_beside_it():
+    class Named(Protocol):
+        def label(self): ...
+
+    class Mine(OneCall, Named, ABC):
+        def label(self):
+            return self.name
+
+    assert Mine(*ARGUMENTS).label() == "mine"
 
 
 def test_initialisers_in_any_order_lose_nothing(model):

@@ -69,6 +69,15 @@ def test_a_read_only_array_is_not_written_through(runtime):
     assert not array.any()
 
 
+def test_a_layer_that_was_given_a_train_of_its_own_decides(runtime):
+    model = Normed()
+    model.norm.train = lambda mode=True: model.norm
+    runtime.set_training(model.eval(), True)
+    assert (model.norm.training, model.drop.training) == (True, True)
+    runtime.set_training(model, False)
+    assert (model.norm.training, model.drop.training) == (True, False)
+
+
 def test_lazy_layers_are_refused(runtime):
     class Lazy(Normed):
         def __init__(self, layer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import torch
@@ -15,8 +15,8 @@ from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
 
 
-class _EitherOrder(ABCMeta):
-    """Lets ``nn.Module`` stand before or behind the model classes among the bases of a model, and ``ABC`` beside."""
+class _EitherOrder(type(Protocol), ABCMeta):  # type: ignore[misc]
+    """Lets ``nn.Module`` stand before or behind the model classes among the bases, and ``ABC`` and protocols beside."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _EitherOrder:
         others = tuple(base for base in bases if base is not nn.Module)

@@ -18,7 +18,7 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp.torch import NAMESPACE
 from anyspace.models.host import require_fit
-from anyspace.models.modelv2 import ModelV2
+from anyspace.models.modelv2 import ModelV2, is_own
 from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.outside import require_none_outside
@@ -221,7 +221,7 @@ class TorchRuntime:
         if module.training == training:
             return
         modules = within(module)
-        if any(type(one).train is not nn.Module.train or isinstance(one, torch.jit.ScriptModule) for one in modules):
+        if any(isinstance(one, torch.jit.ScriptModule) or is_own(one.train, nn.Module.train) for one in modules):
             module.train(training)
             return
         for one in modules:
