@@ -277,8 +277,12 @@ def distribution_of(policy: Pipeline, inputs: Array, mask: Array | None = None) 
 
 def dist_name(policy: Pipeline) -> str:
     """Return how the class of a policy's distributions is called."""
-    dist: object = getattr(policy.dist_factory, "func", policy.dist_factory)
+    dist = _dist(policy)
     return str(getattr(dist, "__name__", dist))
+
+
+def _dist(policy: Pipeline) -> object:
+    return getattr(policy.dist_factory, "func", policy.dist_factory)
 
 
 _ASKED = {
@@ -302,17 +306,22 @@ def in_distribution(policy: Pipeline, method: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
-        asked = _ASKED.get(method, "") if isinstance(error, TypeError) and _is_of_the_call(error) else ""
         raise ModelError(
-            f"{where} failed in a dummy pass, on what {type(policy.model).__name__} put out: {text}.{asked} Its"
-            f" inputs have {policy.num_outputs} numbers a row. The traceback above names the line."
+            f"{where} failed in a dummy pass, on what {type(policy.model).__name__} put out: {text}."
+            f"{_asked(policy, method, error)} Its inputs have {policy.num_outputs} numbers a row. The traceback above"
+            " names the line."
         ) from error
 
 
-def _is_of_the_call(error: Exception) -> bool:
-    """Return whether a call of code of the user's raised an error, and not what that code does."""
+def _asked(policy: Pipeline, method: str, error: Exception) -> str:
+    """Return how a method is called, if an error says that its author expected something else."""
+    if not isinstance(error, TypeError):
+        return ""
     frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
-    return str(frame.f_globals.get("__name__")).startswith("anyspace.")
+    call_failed = str(frame.f_globals.get("__name__")).startswith("anyspace.")
+    # JAX cannot draw without the source, and says so by such an error.
+    takes_source = method != "sample" or getattr(_dist(policy), "sample_takes_rng", True)
+    return _ASKED.get(method, "") if call_failed or not takes_source else ""
 
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
