@@ -149,7 +149,9 @@ def test_protocols_and_abstract_classes_are_bases_beside_it() -> None:
         def label(self) -> str:
             return "mine"
 
-    assert Mine("CartPole-v1").label() == "mine"
+    algorithm = Mine("CartPole-v1")
+    assert algorithm.label() == "mine"
+    assert [isinstance(one, kind) for one in (algorithm, 1) for kind in (PPO, Mine)] == [True, True, False, False]
     with pytest.raises(AttributeError, match="returns the algorithm of a checkpoint"):
         _ = Mine.from_checkpoint
 

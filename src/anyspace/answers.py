@@ -91,6 +91,8 @@ class ExplainsOnClass(type(Protocol), ABCMeta):  # type: ignore[misc]
 
     _foreign: ClassVar[Mapping[str, str]] = {}
     """Of a class that has none of its own."""
+    _is_protocol: ClassVar[bool] = False
+    """What ``isinstance`` asks a class of a kind that protocols are of."""
 
     if not TYPE_CHECKING:
 

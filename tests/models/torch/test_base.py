@@ -74,7 +74,9 @@ def test_protocols_and_abstract_classes_are_bases_beside_it():
         def label(self):
             return self.name
 
-    assert Mine(*ARGUMENTS).label() == "mine"
+    model = Mine(*ARGUMENTS)
+    assert model.label() == "mine"
+    assert [isinstance(one, kind) for one in (model, 1) for kind in (TorchModelV2, Mine)] == [True, True, False, False]
 
 
 def test_initialisers_in_any_order_lose_nothing(model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium as gym
 import torch
@@ -17,6 +17,9 @@ from anyspace.models.torch.old_names import assign, require_no_clash
 
 class _EitherOrder(type(Protocol), ABCMeta):  # type: ignore[misc]
     """Lets ``nn.Module`` stand before or behind the model classes among the bases, and ``ABC`` and protocols beside."""
+
+    _is_protocol: ClassVar[bool] = False
+    """What ``isinstance`` asks a class of a kind that protocols are of."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _EitherOrder:
         others = tuple(base for base in bases if base is not nn.Module)
