@@ -36,7 +36,7 @@ class OnnxPolicy:
             elif value is None and one["role"] in ("action_mask", *(() if self.begins else ("prev_reward",))):
                 raise ValueError(f"a step takes a new {one['role']} with each observation: act(..., {one['role']}=...)")
             if value is not None and np.size(value) != self.given[one["name"]].size:
-                raise ValueError(f"{one['name']}: expected {one['shape']}, got {np.shape(value)}. A wrapper missing?")
+                raise ValueError(f"{one['name']} is {np.shape(value)}, not {one['shape']}: is a wrapper missing?")
             if value is not None:
                 self.given[one["name"]] = np.asarray(value, one["dtype"]).reshape(one["shape"])
         self.begins = False

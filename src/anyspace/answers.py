@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from anyspace.errors import ConfigError, nearest
 from anyspace.foreign_names import ARGUMENTS, CALLS, MODULE, POLICIES
+from anyspace.metaclasses import BesideProtocols
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,17 +82,11 @@ class Explains:
                 raise AttributeError(f"{error}. {hint}", name=name, obj=self) from None
 
 
-class ExplainsOnClass(type(Protocol), ABCMeta):  # type: ignore[misc]
-    """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class.
-
-    A class of this kind may have protocols and abstract classes as further bases. Type checkers know of the latter that
-    they are of ABCMeta.
-    """
+class ExplainsOnClass(BesideProtocols):
+    """Says the same of an attribute that the class itself lacks: some libraries load by a method of the class."""
 
     _foreign: ClassVar[Mapping[str, str]] = {}
     """Of a class that has none of its own."""
-    _is_protocol: ClassVar[bool] = False
-    """What ``isinstance`` asks a class of a kind that protocols are of."""
 
     if not TYPE_CHECKING:
 

@@ -115,6 +115,22 @@ POLICY = {
 }
 """Attributes of a policy."""
 
+_BEST_ACTION = "deterministic_sample() gives the likeliest action, of a Gaussian its mean."
+
+DISTRIBUTION = {
+    "distribution": "It is the distribution itself.",
+    **dict.fromkeys(("mode", "mean", "get_actions"), _BEST_ACTION),
+    "log_prob": "It is called logp(actions) here.",
+    "rsample": "path_sample() draws with the gradient along the sample.",
+    **dict.fromkeys(
+        ("probs", "logits", "log_probs"),
+        "option_log_probs() lists the log-probabilities of the options [N, n], choice by choice.",
+    ),
+    **dict.fromkeys(("stddev", "variance", "scale", "loc"), "`inputs` has the parameters [N, ...]."),
+    **dict.fromkeys(("dist", "cats"), "The classes of anyspace.rllib.models.torch.torch_action_dist have it."),
+}
+"""Attributes of distributions; some kinds here have some of them."""
+
 _ITS_ALGORITHM = "The algorithm is handed to each method of a callback:"
 
 CALLBACK = {

@@ -148,9 +148,33 @@ def test_the_latest_call_of_each_method_counts_and_the_order_is_that_of_the_call
     for method, number in (("a", 1), ("b", 2), ("a", 3)):
         calls.add(method, (number,))
     assert list(calls) == [EnvCall(2, "b", (2,)), EnvCall(3, "a", (3,))]
-    calls.forget(2)
     calls.forget(3)
+    assert list(calls) == [EnvCall(1, "a", (1,)), EnvCall(2, "b", (2,))], "of a call that failed, the one before counts"
+    calls.forget(2)
     assert list(calls) == [EnvCall(1, "a", (1,))]
+
+
+class Reborn(Level):
+    """Can be called only after a reset."""
+
+    def use(self) -> None:
+        self.t += 0
+
+
+def test_a_call_that_fails_for_environments_made_anew_is_not_made_again() -> None:
+    with closing(A2C(Reborn, **SETTINGS, vectorization="async")) as algorithm:
+        rewards(algorithm)
+        algorithm.call_envs("use")
+        algorithm.fleet.collector.source.call("fail", ())  # type: ignore[attr-defined]
+        with pytest.raises(ZeroDivisionError):
+            rewards(algorithm)
+        for _ in ("use", "fail"):  # both are told to the new environments, of which neither can be used
+            with pytest.raises((EnvironmentSetupError, ZeroDivisionError)):
+                rewards(algorithm)
+        algorithm.close()
+        with pytest.raises(EnvironmentSetupError, match=r"call_envs\('use'\): AttributeError"):
+            rewards(algorithm)
+        assert rewards(algorithm) == {1.0}
 
 
 WORKERS: dict[str, Any] = {"fleet": "serial", "num_env_runners": 2}
@@ -188,9 +212,9 @@ def test_a_call_that_fails_is_told_and_not_made_again(
 @pytest.mark.parametrize(
     ("method", "arguments", "message"),
     [
-        ("reset", (), "this one is Gymnasium's, and training calls it"),
-        ("step_wait", (), "this one is Gymnasium's"),
-        ("_private", (), "Call a method of your own"),
+        ("reset", (), "Gymnasium's own methods are called by training. Call a method of your own"),
+        ("step_wait", (), "Gymnasium's own methods"),
+        ("_private", (), "the name is private"),
         (3, (), r"takes the name of a method, such as 'set_level', not 3"),
         ("set_level", (lambda: 0,), "cannot be copied by pickle"),
     ],

@@ -140,7 +140,7 @@ def test_the_example_plays_an_episode(
     monkeypatch.setattr(sys, "argv", [EXAMPLE.name, str(tmp_path / "policy.onnx"), "CartPole-v1"])
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     assert re.fullmatch(r"return \d+\n", capsys.readouterr().out)
-    with pytest.raises(ValueError, match=r"^obs: expected \[1, 4\], got \(2, 4\)\. A wrapper missing\?$"):
+    with pytest.raises(ValueError, match=r"^obs is \(2, 4\), not \[1, 4\]: is a wrapper missing\?$"):
         onnx_policy(tmp_path / "policy.onnx").act(np.zeros((2, 4)))
     monkeypatch.setattr(sys, "argv", [EXAMPLE.name])
     with pytest.raises(SystemExit, match="usage"):

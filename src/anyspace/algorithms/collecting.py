@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.data.env_calls import EnvCallError, EnvCalls
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.seeds import environment_seed
 from anyspace.errors import ConfigError
@@ -33,8 +34,6 @@ class Collects(ABC):
 
     def _begin_collecting(self, spec: EnvSpec | None, source: VectorSource | None) -> None:
         """Take in the environment; ``source``: those that were made to see its spaces, for the first fleet."""
-        from anyspace.data.env_calls import EnvCalls
-
         self._env_spec, self._source = spec, source
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
@@ -67,7 +66,9 @@ class Collects(ABC):
             try:
                 if self._calls:
                     fleet.tell(self._calls)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, EnvCallError):
+                    self._calls.forget(error.number)
                 fleet.close()
                 raise
             self._fleet = fleet

@@ -45,15 +45,14 @@ class EnvCalls:
         """Take in a call, with copies of the arguments; it takes the place of an earlier one of the same method.
 
         Raises:
-            ConfigError: it is no name of a method, training calls this one itself, or arguments cannot be copied.
+            ConfigError: it is no name of a method of somebody's own, or arguments cannot be copied.
         """
         if not isinstance(method, str):
             raise ConfigError(f"call_envs() takes the name of a method, such as 'set_level', not {described(method)}.")
-        if method.startswith("_") or any(hasattr(kind, method) for kind in _OF_GYMNASIUM):
-            raise ConfigError(
-                f"call_envs({method!r}): this one is Gymnasium's, and training calls it where it is due. Call a method"
-                " of your own, such as 'set_level'."
-            )
+        private = method.startswith("_")
+        if private or any(hasattr(kind, method) for kind in _OF_GYMNASIUM):
+            reason = "the name is private" if private else "Gymnasium's own methods are called by training"
+            raise ConfigError(f"call_envs({method!r}): {reason}. Call a method of your own, such as 'set_level'.")
         try:
             copied = pickle.loads(pickle.dumps(arguments))
         except Exception as error:
@@ -78,7 +77,7 @@ class EnvCalls:
         return len(self._latest)
 
     def __iter__(self) -> Iterator[EnvCall]:
-        return iter(self._latest.values())
+        return iter(sorted(self._latest.values(), key=lambda told: told.number))
 
 
 def call(env: AnyEnv, place: str, method: str, arguments: tuple[Any, ...]) -> None:

@@ -97,8 +97,7 @@ class Processes(AsyncVectorEnv):
             action_space = self.action_space
             self._make(self.env_fns, self.shared_memory)
             self.action_space = action_space
-            for told in self._told.items():
-                self.call("call", *told)
+            self._tell_again()
             seed = int(self._seeds.spawn(1)[0].generate_state(1)[0]) if seed is None else seed
         self._is_whole = False
         returned = super().reset(seed=seed, options=options)
@@ -113,6 +112,15 @@ class Processes(AsyncVectorEnv):
             self._is_whole = True
         self._told.pop(method, None)
         self._told[method] = arguments
+
+    def _tell_again(self) -> None:
+        """Tell environments that were made again what the others were told; a call that fails is not made again."""
+        for method, arguments in list(self._told.items()):
+            try:
+                self.call("call", method, arguments)
+            except BaseException:
+                del self._told[method]
+                raise
 
     def step(self, actions: Any) -> Any:
         """Step every environment."""

@@ -11,11 +11,7 @@ import gymnasium as gym
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from anyspace.data.atari_native import is_console, native_envs, native_settings
-from anyspace.data.batching import (
-    StackedActions,
-    VectorMember,
-    autoreset_mode_of,
-)
+from anyspace.data.batching import StackedActions, VectorMember, autoreset_mode_of
 from anyspace.data.contract import close
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.in_turn import sync_envs

@@ -8,11 +8,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from anyspace.data.atari import LIFE_LOST, is_atari
-from anyspace.data.batching import (
-    autoreset_mode_of,
-    is_limited,
-    take_rows,
-)
+from anyspace.data.batching import autoreset_mode_of, is_limited, take_rows
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
 from anyspace.data.env_calls import EnvCallError, call
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset

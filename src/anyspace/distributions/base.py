@@ -8,24 +8,9 @@ from typing import Any
 
 from anyspace import tree
 from anyspace.answers import Explains
+from anyspace.foreign_names import DISTRIBUTION
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
-
-_BEST_ACTION = "deterministic_sample() gives the likeliest action, of a Gaussian its mean."
-
-_FOREIGN = {
-    "distribution": "It is the distribution itself.",
-    **dict.fromkeys(("mode", "mean", "get_actions"), _BEST_ACTION),
-    "log_prob": "It is called logp(actions) here.",
-    "rsample": "path_sample() draws with the gradient along the sample.",
-    **dict.fromkeys(
-        ("probs", "logits", "log_probs"),
-        "option_log_probs() lists the log-probabilities of the options [N, n], choice by choice.",
-    ),
-    **dict.fromkeys(("stddev", "variance", "scale", "loc"), "`inputs` has the parameters [N, ...]."),
-    **dict.fromkeys(("dist", "cats"), "The classes of anyspace.rllib.models.torch.torch_action_dist have it."),
-}
-"""What other libraries' distributions have, and some kinds here; see :mod:`anyspace.foreign_names`."""
 
 
 class ActionDistribution(Explains):
@@ -61,7 +46,7 @@ class ActionDistribution(Explains):
         entropy_takes_rng: Whether `entropy` is an estimate from a sample: it has a parameter ``rng`` then.
     """
 
-    _foreign = _FOREIGN
+    _foreign = DISTRIBUTION
     last_sample: Tree | None = None
     has_entropy: bool = False
     has_kl: bool = False

@@ -1,4 +1,4 @@
-"""Names of kinds of NumPy's arrays, which say what is in them; their shapes stand in docstrings; when two are equal."""
+"""NumPy's arrays: names of their kinds, which say what is in them, and when two are equal. Docstrings say shapes."""
 
 from __future__ import annotations
 

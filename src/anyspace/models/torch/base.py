@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import gymnasium as gym
 import torch
 from torch import nn
 
+from anyspace.metaclasses import BesideProtocols
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
 
 
-class _EitherOrder(type(Protocol), ABCMeta):  # type: ignore[misc]
-    """Lets ``nn.Module`` stand before or behind the model classes among the bases, and ``ABC`` and protocols beside."""
-
-    _is_protocol: ClassVar[bool] = False
-    """What ``isinstance`` asks a class of a kind that protocols are of."""
+class _EitherOrder(BesideProtocols):
+    """Lets ``nn.Module`` stand before or behind the model classes among the bases, with abstract classes beside."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _EitherOrder:
         others = tuple(base for base in bases if base is not nn.Module)
