@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -26,6 +28,15 @@ def test_an_unknown_class_names_the_line_that_registers_it():
     assert "register_space(Hand, lambda space: gymnasium.spaces.Box(-numpy.inf, numpy.inf, (8,)))" in refusal(Hand(3))
     with pytest.raises(UnsupportedSpaceError, match=r"action\[1\]: no decoding for actions of Hand, a class of tests"):
         check_action_space(Tuple((Discrete(2), Hand(3))))
+
+
+@pytest.mark.parametrize("given", [3, None, Discrete, [Discrete(2)]], ids=repr)
+def test_what_is_no_space_is_said_to_be_none(given):
+    message = re.escape(f"expected a space, got {given!r}. Supported: ")
+    with pytest.raises(UnsupportedSpaceError, match=f"^obs: {message}"):
+        Encoder(given)
+    with pytest.raises(UnsupportedSpaceError, match=f"^action: {message}"):
+        check_action_space(given)
 
 
 def test_a_space_of_numbers_is_guessed_to_be_a_box():

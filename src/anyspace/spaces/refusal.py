@@ -74,6 +74,9 @@ def _refused(text: str, path: tree.Path) -> UnsupportedSpaceError:
 
 def _sentences(place: str, space: gym.Space[Any], noun: str, coding: str, supported: str) -> str:
     kind = type(space)
+    # Spaces of older libraries derive from no class of Gymnasium's, and can be registered as well.
+    if isinstance(space, type) or not callable(getattr(space, "contains", None)):
+        return f"{place}: expected a space, got {space!r}. Supported: {supported}."
     if is_built_in(kind):
         return (
             f"{place}: no {coding} for {noun} of {space}. Supported: {supported}. Wrap the environment to change this"

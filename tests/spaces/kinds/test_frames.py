@@ -56,6 +56,13 @@ def test_the_frames_of_a_stack_are_whole(shape, stack):
         StackedFrames(0, 255, shape, stack=stack)
 
 
+@pytest.mark.parametrize("stack", ["2", 2.0, True, None], ids=repr)
+def test_a_stack_is_counted_in_whole_frames(stack):
+    with pytest.raises(ValueError, match=f"stack is {stack!r}, but it must be a whole number of at least 1"):
+        StackedFrames(0, 255, (4, 4, 2), stack=stack)
+    assert type(StackedFrames(0, 255, (4, 4, 2), stack=np.int64(2)).stack) is int
+
+
 def test_every_frame_of_a_stack_has_the_same_bounds():
     low = np.tile(np.array([0, 5], np.float32), (3, 2))
     assert StackedFrames(low, low + 1, dtype=np.float32, stack=2).stack == 2

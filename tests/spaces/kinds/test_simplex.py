@@ -83,8 +83,9 @@ def test_what_is_no_simplex_is_refused():
             ValueError, match=r"Simplex: expected a shape such as \(3,\), got " + re.escape(repr(shape))
         ):
             Simplex(shape)
-    with pytest.raises(ValueError, match="expected a floating dtype, got int64"):
-        Simplex((3,), dtype=np.int64)
+    for dtype, name in ((np.int64, "int64"), (None, "None"), ("real", "real")):
+        with pytest.raises(ValueError, match=f"expected a floating dtype, got {name};"):
+            Simplex((3,), dtype=dtype)
     for concentration in ([1, 2], [1, 0, 1], [1, -1, 1], [1, np.nan, 1], 2.0, "abc", [[1], [1, 2]]):
         with pytest.raises(ValueError, match="expected a concentration of 3 numbers above 0"):
             Simplex((3,), concentration)

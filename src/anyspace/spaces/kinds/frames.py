@@ -49,11 +49,13 @@ class StackedFrames(Box):
 
     def __init__(self, low: Any, high: Any, shape: tuple[int, ...] | None = None, dtype: Any = np.uint8, *, stack: int):
         super().__init__(low, high, shape, dtype)
+        if isinstance(stack, bool) or not isinstance(stack, int | np.integer):
+            raise ValueError(f"stack is {stack!r}, but it must be a whole number of at least 1.")
         if stack < 1 or not self.shape or self.shape[-1] % stack:
             raise ValueError(
                 f"stack is {stack}, but it must be at least 1 and divide the last axis of the shape {self.shape}."
             )
-        self.stack = stack
+        self.stack = int(stack)
         for name, bound in (("low", self.low), ("high", self.high)):
             frames = bound.reshape(*self.shape[:-1], stack, self.shape[-1] // stack)
             if (frames != frames[..., :1, :]).any():

@@ -60,11 +60,17 @@ class Simplex(gym.Space[NumpyArray]):
             sizes = tuple(map(operator.index, shape))
         except TypeError:
             raise ValueError(f"Simplex: expected a shape such as (3,), got {shape!r}.") from None
-        super().__init__(sizes, dtype, seed)
+        try:
+            kind = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            kind = None
+        if kind is None or kind.kind != "f":
+            raise ValueError(
+                f"Simplex: expected a floating dtype, got {dtype if kind is None else kind}; shares are fractions."
+            )
+        super().__init__(sizes, kind, seed)
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"Simplex: expected a shape [..., k] of at least one share, got {self.shape}.")
-        if self.dtype.kind != "f":
-            raise ValueError(f"Simplex: expected a floating dtype, got {self.dtype}; shares are fractions.")
         given = np.ones(self.shape[-1]) if concentration is None else concentration
         try:
             self.concentration = np.asarray(given, np.float64)
