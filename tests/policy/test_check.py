@@ -103,6 +103,33 @@ class Views(EarlyValue):
         return self.layer(input_dict["before"].reshape(len(input_dict["obs_flat"]), -1)), state
 
 
+class Layered(Right):
+    """Puts the layers of its state, of which there are two, before the rows, as nn.LSTM does."""
+
+    def get_initial_state(self):
+        return [np.zeros((2, 4), np.float32)]
+
+    def forward_rnn(self, inputs, state, seq_lens):
+        output, new = super().forward_rnn(inputs, [state[0].sum(1)], seq_lens)
+        return output, [torch.stack([new[0], new[0]])]
+
+
+class Pair(Right):
+    def get_initial_state(self):
+        return [(torch.zeros(4), torch.zeros(4))]
+
+
+class Counts(Right):
+    """Counts steps; its state begins with a number."""
+
+    def get_initial_state(self):
+        return [np.zeros(4, np.float32), 0.5, np.float32(2)]
+
+    def forward_rnn(self, inputs, state, seq_lens):
+        output, new = super().forward_rnn(inputs, state[:1], seq_lens)
+        return output, [*new, state[1] + inputs.shape[1], state[2]]
+
+
 class NoStates(Right):
     def forward_rnn(self, inputs, state, seq_lens):
         return super().forward_rnn(inputs, state, seq_lens)[0], []
@@ -178,7 +205,7 @@ def make(model):
             r"Narrow.forward\(\) gave an output of shape \(2, 2\) for 2 observations when acting, but .* \(2, 3\)",
         ),
         (OneStepOnly, r"OneStepOnly.forward\(\) gave .* shape \(4, 1\) .* on sequences of 3 steps and 1 step"),
-        (Forgotten, r"Forgotten.forward\(\) returned states of shapes .* \[\(2, 4\), \(2, 2\)\] are expected"),
+        (Forgotten, r"Forgotten.forward\(\) returned states of shapes .* \[\(3, 4\), \(3, 2\)\] are expected"),
         (Column, r"Column.value_function\(\) gave values of shape \(2, 1\) .* Squeeze the last dimension"),
         (EarlyValue, r"EarlyValue failed .* value_function\(\) is called after forward\(\)"),
         (Undeclared, r"'prev_actions' is not among the model's inputs.* declared in view_requirements"),
@@ -187,6 +214,8 @@ def make(model):
         (NoStates, r"NoStates.forward\(\) returned no states, but get_initial_state\(\) gives some"),
         (Unasked, r"Unasked.forward\(\) returned states, but get_initial_state\(\) gives none: .* Add it"),
         (NoMemory, r"NoMemory is a RecurrentNetwork without states, .* let get_initial_state\(\) return those"),
+        (Layered, r"Layered.forward\(\) returned states of shapes \[\(2, 3, 4\)\] .* \[\(3, 2, 4\)\] are expected"),
+        (Pair, r"Pair.get_initial_state\(\) gave tuple as state 0, .* one flat list"),
         (OneState, r"OneState.get_initial_state\(\) must return a list of states, .* returned Tensor"),
         (NoValue, r"NoValue.value_function\(\) returned None when acting"),
         (Numpy, r"Numpy.value_function\(\) gave a NumPy array .* return a tensor"),
@@ -198,6 +227,15 @@ def test_what_does_not_fit_is_named(model, message):
     with pytest.raises(ModelError, match=message) as refused:
         make(model())
     assert "\n" not in str(refused.value)
+
+
+def test_numbers_are_states():
+    policy = make(Counts())
+    assert [(state.shape, state.dtype) for state in policy.views.initial] == [(n, np.float32) for n in ((4,), (), ())]
+    obs = np.ones(4, np.float32)
+    _, state = policy.compute_single_action(obs)
+    _, state = policy.compute_single_action(obs, state)
+    assert [part.tolist() for part in state.acted.state_out] == [[[2.0] * 4], [2.5], [2.0]]
 
 
 @pytest.mark.parametrize("model", [Right, Declared, Times])

@@ -118,7 +118,7 @@ class ScriptPolicy:
 
     def get_initial_state(self) -> list[NumpyArray]:
         """Return what to hand in as the state of a first observation: the model's initial states."""
-        return [np.asarray(self._policy.runtime.numpy(state)) for state in self._policy.model.get_initial_state()]
+        return [state.copy() for state in self._policy.views.initial]
 
     def is_recurrent(self) -> bool:
         """Whether the policy remembers earlier steps."""
@@ -126,7 +126,7 @@ class ScriptPolicy:
 
     def num_state_tensors(self) -> int:
         """Return how many states the model has."""
-        return len(self._policy.model.get_initial_state())
+        return len(self._policy.views.initial)
 
     @property
     def view_requirements(self) -> Mapping[str, Any]:

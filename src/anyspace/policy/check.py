@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import re
 import traceback
@@ -18,6 +19,7 @@ from anyspace.errors import AnyspaceError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
+from anyspace.models.q_networks import QNetworks
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import on_device
 from anyspace.policy.batch import Batch
@@ -195,9 +197,12 @@ def _check_width(policy: Pipeline, inputs: Array, count: int, when: str) -> None
             f" distribution of {policy.action_space} takes {wanted}. Make its last layer num_outputs ="
             f" {policy.num_outputs} wide."
         )
+    advice = ""
+    if policy.config.model.custom_action_dist is not None:
+        advice = f" {dist_name(policy)} does not fit what this model makes of its output; leave custom_action_dist out."
     raise ModelError(
         f"{model.__name__}.action_inputs() gave shape {came} for {count} observations {when}, but the distribution of"
-        f" {policy.action_space} takes {wanted}."
+        f" {policy.action_space} takes {wanted}.{advice}"
     )
 
 
@@ -326,14 +331,18 @@ def _asked(policy: Pipeline, method: str, error: Exception) -> str:
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
     name, initial = type(policy.model).__name__, policy.views.initial
+    # As many rows as nothing else of a state is long: one that has its axes in another order shows itself.
+    lengths = {length for state in initial for length in state.shape}
+    rows = next(count for count in itertools.count(2) if count not in lengths)
+    leaves = [leaf[:1].repeat(rows, axis=0) for leaf in leaves]
     with explained(policy, "when acting"), policy.acting() as act:
         states = act(leaves, explore=False).state_out
-    came, wanted = [state.shape for state in states], [(2, *state.shape) for state in initial]
+    came, wanted = [state.shape for state in states], [(rows, *state.shape) for state in initial]
     if came != wanted:
         raise ModelError(
-            f"{name}.forward() returned states of shapes {came} for 2 rows of 1 step, but get_initial_state() gives"
-            f" {len(initial)} of shapes {[state.shape for state in initial]}, so {wanted} are expected. Return the"
-            " states after the last step in the order of get_initial_state(), with the batch dimension first."
+            f"{name}.forward() returned states of shapes {came} for {rows} rows of 1 step, but get_initial_state()"
+            f" gives {len(initial)} of shapes {[state.shape for state in initial]}, so {wanted} are expected. Return"
+            " the states after the last step in the order of get_initial_state(), with the batch dimension first."
         )
 
 
@@ -346,11 +355,16 @@ def explained(policy: Pipeline, when: str) -> Iterator[None]:
         raise
     except Exception as error:
         states = [state.shape for state in policy.views.initial]
+        model, width = policy.model, f"num_outputs = {policy.num_outputs}"
+        if type(model).action_inputs is not ModelV2.action_inputs and model.num_outputs:
+            width = f"{model.num_outputs} numbers a row, of which {policy.num_outputs} are made for the actions"
+            if isinstance(model, QNetworks):
+                width += f" (hiddens=[] and dueling=False let it put out these {policy.num_outputs} itself)"
         raise ModelError(
             f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}:"
             f" {' '.join(str(error).split())}. It was given obs of {policy.obs_space}"
             + (f", states of shapes {states}" if states else "")
-            + f" and has to put out num_outputs = {policy.num_outputs}. {_likely_cause(error)}"
+            + f" and has to put out {width}. {_likely_cause(error)}"
         ) from error
 
 

@@ -70,7 +70,7 @@ class ModelViews:
                 f"{self._owner}.get_initial_state() must return a list of states, [] for none, but returned"
                 f" {type(initial).__name__}. Put a single state into a list."
             )
-        self.initial = [_as_numpy(state, runtime) for state in initial]
+        self.initial = [self._as_numpy(number, state, runtime) for number, state in enumerate(initial)]
         views = {}
         for name, view in model.view_requirements.items():
             if not isinstance(view, ViewRequirement):
@@ -90,6 +90,18 @@ class ModelViews:
             source = self._checked(name, view)
             self.depth[source] = max(view.lookback, self.depth.get(source, 0))
         self._like = any_action() if "actions" in self.depth else None
+
+    def _as_numpy(self, number: int, state: Any, runtime: Runtime) -> NumpyArray:
+        """Return an initial state, an array of any framework or a number, as an array of NumPy."""
+        if isinstance(state, int | float | np.generic):
+            state = np.asarray(state)
+        if getattr(state, "shape", None) is None:
+            raise ModelError(
+                f"{self._owner}.get_initial_state() gave {type(state).__name__} as state {number}, but each state is an"
+                " array of numbers. Return several as one flat list, such as [h, c]."
+            )
+        array = state if isinstance(state, np.ndarray) else runtime.numpy(state)
+        return array.astype(np.float32) if array.dtype == np.float64 else array
 
     def _checked(self, name: str, view: ViewRequirement) -> str:
         """Return the column that a view reads."""
@@ -205,11 +217,6 @@ def _resolved(name: str, view: ViewRequirement) -> ViewRequirement:
         # What a step leads to is the observation of the next one.
         return replace(view, data_col="obs", shift=[offset + 1 for offset in view.offsets])
     return replace(view, data_col=view.data_col or name)
-
-
-def _as_numpy(state: Any, runtime: Runtime) -> NumpyArray:
-    array = state if isinstance(state, np.ndarray) else runtime.numpy(state)
-    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 @dataclass(frozen=True, repr=False)
