@@ -167,6 +167,14 @@ def test_a_custom_distribution_sets_the_models_outputs(by_name):
     assert distribution.model is model
 
 
+def test_a_distribution_says_how_many_numbers_it_needs():
+    class Silent(ActionDistribution):
+        pass
+
+    with pytest.raises(ModelError, match=r"Silent must say how many numbers .* required_model_output_shape"):
+        ModelCatalog.get_action_dist(Discrete(2), {"custom_action_dist": Silent})
+
+
 def test_what_required_model_output_shape_is_given_and_may_return():
     given = []
 

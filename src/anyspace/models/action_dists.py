@@ -265,6 +265,11 @@ def _custom(
 ) -> tuple[DistributionFactory, int]:
     if issubclass(dist, MultiActionDistribution):
         return _multi(dist, space, config, DiagGaussian)
+    if dist.required_model_output_shape is ActionDistribution.required_model_output_shape:
+        raise ModelError(
+            f"{dist.__name__} must say how many numbers it needs for a row, which is what the model has to put out:"
+            " write the static method required_model_output_shape(action_space, model_config), which returns it."
+        )
     shape = dist.required_model_output_shape(space, config.as_dict())
     size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
     taken = inspect.signature(dist).parameters

@@ -247,13 +247,19 @@ class QNetworks(ModelV2):
     def __head_logits(self, features: Array, noise: Noise) -> Array:
         """Return the output of the action head, [N, A, Z]."""
         if len(features.shape) != 2 or features.shape[1] != self.num_outputs:
+            is_value = tuple(features.shape[1:]) == (self.branches.total * self.num_atoms,)
             raise ModelError(
                 f"{type(self).__name__}: features of shape {tuple(features.shape)} came, but its num_outputs says"
                 f" [N, {self.num_outputs}]. Give what forward() returned, and let the model set `self.num_outputs` to"
-                " the width of that."
+                f" the width of that.{_WITHOUT_HEADS if is_value else ''}"
             )
         flat = features if self.advantage_head is None else self._run_q_head(self.advantage_head, features, noise)
         return xp(flat).reshape(flat, (flat.shape[0], flat.shape[1] // self.num_atoms, self.num_atoms))
+
+
+_WITHOUT_HEADS = (
+    " Or are these the values of the actions already? Then leave the heads out: DQN(..., hiddens=[], dueling=False)."
+)
 
 
 def _means(logits: Array, support: Array | None) -> Array:

@@ -505,6 +505,10 @@ def test_wrong_widths_are_named():
         build({"custom_model": Stubborn}, q_hiddens=[], **DISTRIBUTIONS)
     with pytest.raises(ModelError, match=r"features of shape \(5, 3\) came, but its num_outputs says \[N, 6\]"):
         build().q_values(draw(5, 3))
+    with pytest.raises(
+        ModelError, match=r"\(5, 4\) came, .* leave the heads out: DQN\(..., hiddens=\[\], dueling=False"
+    ):
+        build().q_values(draw(5, 4))
 
 
 def test_state_values_need_a_dueling_model():
