@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from anyspace._rllib.callbacks import PastEpisode
+from anyspace.data.trajectory import Episode
 from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_callbacks
 from anyspace.rllib.algorithms.ppo import PPO
 
@@ -44,3 +46,10 @@ def test_the_algorithm_is_told_by_its_older_name(kind: type[DefaultCallbacks]) -
     with closing(PPO("CartPole-v1", {**small, "callbacks": kind})) as algo:
         assert algo.train()["old"] == 1
         assert algo.evaluate(1)["old"] == 1
+
+
+def test_an_info_that_is_no_number_is_not_there() -> None:
+    infos = PastEpisode(Episode(1.0, 2, {"pushed": 3.0}), 0).last_info_for()
+    assert infos == {"pushed": 3.0}
+    with pytest.raises(KeyError, match=r"no 'name', but the numbers of the info alone: pushed"):
+        infos["name"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -349,7 +350,7 @@ def test_keys_are_read_and_set() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PPOConfig().multi_agent(policies={"one"}), "several agents"),
+        (lambda: PPOConfig().multi_agent(policies={"one"}), "Several agents"),
         (
             lambda: PPOConfig().api_stack(enable_rl_module_and_learner=True).build("CartPole-v1"),
             "RLlib's old API stack",
@@ -373,6 +374,28 @@ def test_numbers_of_episodes_are_averaged() -> None:
         "y_min": 2.0,
         "y_max": 2.0,
     }
+
+
+@pytest.mark.parametrize("came", ["high", np.array([1, 2]), None])
+def test_a_metric_of_an_episode_is_a_number(came: Any) -> None:
+    with pytest.raises(ConfigError, match=r"custom_metrics\['x'\] takes one number for an episode, but"):
+        averaged([{"x": came}])
+
+
+def test_the_configuration_may_come_first_as_in_rllib() -> None:
+    keys: dict[str, Any] = {"lr": 0.25, "model": {"fcnet_hiddens": [4]}}
+    ways: list[Callable[[], ppo.PPO]] = [
+        lambda: ppo.PPO(keys, "CartPole-v1"),
+        lambda: ppo.PPO(keys, env="CartPole-v1"),
+        lambda: ppo.PPO({**keys, "env": "CartPole-v1"}),
+        lambda: ppo.PPO(ppo.PPOConfig().training(**keys), "CartPole-v1"),
+        lambda: ppo.PPO("CartPole-v1", keys),
+    ]
+    for way in ways:
+        with closing(way()) as algo:
+            assert (algo.config.lr, algo.env_spec.name) == (0.25, "CartPole-v1")
+    with pytest.raises(TypeError, match="`env` is given twice"):
+        ppo.PPO("CartPole-v1", env="CartPole-v1")
 
 
 def test_an_interval_of_one_evaluates_in_every_iteration_though_resets_take_steps() -> None:

@@ -104,6 +104,15 @@ class DefaultCallbacks:
         """Take in the result of an iteration, which may be added to."""
 
 
+class _LastInfo(dict[str, float]):
+    """The numbers of a last info; another name is an error that says what there is."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise KeyError(
+            f"last_info_for() has no {name!r}, but the numbers of the info alone: {', '.join(self) or 'none'}"
+        )
+
+
 class PastEpisode(Explains):
     """An episode that is over.
 
@@ -119,7 +128,7 @@ class PastEpisode(Explains):
 
     def __init__(self, episode: Episode, number: int):
         self.total_reward, self.length, self.episode_id = episode.total_reward, episode.length, number
-        self._infos = dict(episode.infos)
+        self._infos = _LastInfo(episode.infos)
         self.custom_metrics: dict[str, float] = {}
         self.user_data: dict[str, Any] = {}
         self.hist_data: dict[str, list[float]] = {}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from anyspace.data.trajectory import Episode
+from anyspace.errors import ConfigError
 from anyspace.execution.metrics import TrainingResult
 
 _LOG = logging.getLogger("anyspace")
@@ -69,10 +70,8 @@ def _info(result: TrainingResult) -> dict[str, Any]:
 
 
 def _hist_stats(result: OldResult) -> dict[str, list[float]]:
-    return {
-        "episode_reward": [episode.total_reward for episode in result.episodes],
-        "episode_lengths": [episode.length for episode in result.episodes],
-    }
+    rewards = [episode.total_reward for episode in result.episodes]
+    return _Numbers({"episode_reward": rewards, "episode_lengths": [episode.length for episode in result.episodes]})
 
 
 def _itself(result: TrainingResult) -> TrainingResult:
@@ -158,11 +157,21 @@ class EvaluationResult(OldResult):
 
 
 def averaged(numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return ``NAME_mean``, ``NAME_min`` and ``NAME_max`` of numbers of several episodes."""
+    """Return ``NAME_mean``, ``NAME_min`` and ``NAME_max`` of numbers of several episodes.
+
+    Raises:
+        ConfigError: something is no number.
+    """
     table: dict[str, list[float]] = {}
     for one in numbers:
         for name, value in one.items():
-            table.setdefault(name, []).append(float(value))
+            try:
+                table.setdefault(name, []).append(float(value))
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"episode.custom_metrics[{name!r}] takes one number for an episode, but {value!r:.80} came. Give"
+                    " several names, or a mean; what is to be kept as it is, keep in your callbacks object."
+                ) from None
     return {
         f"{name}_{kind}": float(reduced(values))
         for name, values in table.items()

@@ -67,7 +67,20 @@ class Script(algorithms.Algorithm[Any]):
     default_preset = "none"
     _callbacks: DefaultCallbacks | None = None
 
-    def __init__(self, env: EnvLike | None = None, config: Any = None, *, preset: Any = None, **overrides: Any):
+    def __init__(
+        self,
+        first: Any = None,
+        second: Any = None,
+        /,
+        *,
+        env: EnvLike | None = None,
+        config: Any = None,
+        preset: Any = None,
+        **overrides: Any,
+    ):
+        if isinstance(first, Keys | Mapping):  # RLlib's classes take the configuration first
+            first, second = second, first
+        env, config = _one_of("env", first, env), _one_of("config", second, config)
         if isinstance(config, Keys):
             config = config.to_dict()
         if config is None or isinstance(config, Mapping):
@@ -297,6 +310,13 @@ class Script(algorithms.Algorithm[Any]):
         loaded._callbacks = _built(callbacks)
         loaded._attributes.note({"_callbacks": loaded._callbacks})
         return loaded
+
+
+def _one_of(name: str, in_place: Any, named: Any) -> Any:
+    """Return an argument that may be given in its place or by its name."""
+    if in_place is not None and named is not None:
+        raise TypeError(f"`{name}` is given twice, in its place and by its name; give one.")
+    return named if in_place is None else in_place
 
 
 def _built(callbacks: Any) -> DefaultCallbacks | None:
