@@ -193,11 +193,16 @@ RESULT = dict.fromkeys(
 )
 """Attributes of what training returns."""
 
-SETTINGS = dict.fromkeys(
-    ("get", "to_dict", "keys", "items", "values", "copy", "update"),
-    "Settings are attributes: algorithm.config.lr; vars(algorithm.config) is a dict of all.",
-)
-"""Attributes of an algorithm's configuration, which other libraries have as a dict."""
+SETTINGS = {
+    **dict.fromkeys(
+        ("get", "to_dict", "keys", "items", "values", "copy", "update"),
+        "Settings are attributes: algorithm.config.lr; vars(algorithm.config) is a dict of all.",
+    ),
+    "env": "The environment is no setting: `algorithm.policy` has its spaces, and print(algorithm) names it.",
+    "framework_str": "It is `config.framework` here.",
+    "is_multi_agent": "There is one agent.",
+}
+"""Attributes of an algorithm's configuration, which other libraries have, some of them as a dict."""
 
 _SAC = "SAC is the nearest."
 _PPO = "PPO is the nearest."
@@ -228,6 +233,10 @@ MODULE = {
     "VecNormalize": _NORMALIZE,
     "VecFrameStack": _STACK,
     **dict.fromkeys(("Monitor", "VecMonitor"), "Episodes are watched without it; leave it out."),
+    "tune": (
+        "Ray's tune has no place here: register_env is of anyspace, one run is algo.learn(steps, out='runs/mine'), and"
+        " a search `anyspace sweep`."
+    ),
     **CALLBACK_CLASSES,
     **dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), _POLICIES),
     **dict.fromkeys(("MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy"), _RECURRENT),

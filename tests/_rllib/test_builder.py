@@ -136,5 +136,7 @@ def test_arguments_of_the_builder_s_methods() -> None:
 def test_one_agent_may_be_said() -> None:
     config = PPOConfig().multi_agent(policies={}, count_steps_by="env_steps", policy_mapping_fn=None)
     assert config.multi_agent(policies={"default_policy"}).to_dict() == {}
-    with pytest.raises(ConfigError, match=r"multi_agent\(policies=, observation_fn=\): several agents"):
+    with pytest.raises(
+        ConfigError, match=r"multi_agent\(policies=, observation_fn=\): there is one policy. Several agents"
+    ):
         PPOConfig().multi_agent(policies={"one", "two"}, observation_fn=print)

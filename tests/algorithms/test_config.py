@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -93,6 +94,29 @@ def test_settings_are_no_dict() -> None:
     settings = PPO.config_class()
     with pytest.raises(TypeError, match=r"PPOConfig\['num_workers'\]: settings are attributes, config.num_env_runners"):
         settings["num_workers"]
+    with pytest.raises(TypeError, match=r"PPOConfig\['fcnet_hiddens'\]: It is `config.model.fcnet_hiddens` here"):
+        settings["fcnet_hiddens"]
+    with pytest.raises(TypeError, match=r"PPOConfig\['nothing'\]: .* `nothing` is none of them"):
+        settings["nothing"]
+    with pytest.raises(TypeError, match=r"ModelConfig\['use_lstm'\]: settings are attributes"):
+        settings.model["use_lstm"]
     for read in (list, dict, lambda config: "lr" in config):
         with pytest.raises(TypeError, match=r"PPOConfig is no dict: settings are attributes, config.lr; vars"):
             read(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("num_workers", "It is `config.num_env_runners` here"),
+        ("use_lstm", "It is `config.model.use_lstm` here"),
+        ("multiagent", "There is one policy"),
+        ("env", "The environment is no setting"),
+        ("get", "Settings are attributes"),
+    ],
+)
+def test_names_of_other_libraries_settings_are_explained(name: str, answer: str) -> None:
+    settings = copy.deepcopy(PPO.config_class())
+    with pytest.raises(AttributeError, match=answer):
+        getattr(settings, name)
+    assert getattr(settings, name, None) is None

@@ -130,8 +130,9 @@ class AlgorithmConfig(Keys, Mapping[str, Any]):
         several = [name for name, value in given.items() if value is not None and value not in _ALONE.get(name, ())]
         if several:
             raise ConfigError(
-                f"multi_agent({', '.join(f'{name}=' for name in several)}): several agents in one environment are out"
-                " of scope; leave it out."
+                f"multi_agent({', '.join(f'{name}=' for name in several)}): there is one policy. Several agents in"
+                " one environment are out of scope, unless they share it, by SuperSuit's pettingzoo_env_to_vec_env_v1;"
+                " of others give one agent's view as a gymnasium.Env, and leave this out."
             )
         return self
 

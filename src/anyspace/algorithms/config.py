@@ -9,13 +9,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NoReturn, Self
 
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.answers import Explains
-from anyspace.config import are_equal, changes, require, require_finite, type_hints
+from anyspace.config import are_equal, changes, paths, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.errors import ConfigError
 from anyspace.foreign_names import SETTINGS
+from anyspace.hints import Hints
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import require_schedule
@@ -108,7 +110,18 @@ class AlgorithmConfig(ScaleConfig, Explains):
                 f"{type(self).__name__} is no dict: settings are attributes, config.lr; vars(config) has all."
             )
         name = RENAMED.get(key, key)
-        raise TypeError(f"{type(self).__name__}[{key!r}]: settings are attributes, config.{name}.")
+        where = f"settings are attributes, config.{name}."
+        if name not in type(self).__dataclass_fields__:
+            where = self._explained(key) or f"settings are attributes, and `{key}` is none of them."
+        raise TypeError(f"{type(self).__name__}[{key!r}]: {where}")
+
+    def _explained(self, name: str) -> str:
+        if name.startswith("_"):  # what copies settings asks for such before there are any
+            return ""
+        known, key = [*paths(type(self)())], RENAMED.get(name, name)
+        if path := next((path for path in known if path.rpartition(".")[2] == key), None):
+            return f"It is `config.{path}` here."
+        return super()._explained(name) or Hints(known, RENAMED, FOREIGN_KEYS).whereabouts(name).strip()
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.

@@ -30,7 +30,10 @@ _GAE = "V-trace takes the place of GAE, within {vtrace_clip_rho_threshold}; leav
 _ESTIMATES = "Returns are not estimated from recorded steps; {evaluate_every} plays episodes in an environment."
 _AFTER_BATCHES = "Derive an algorithm, and do it in `updates`, which yields the batches; leave it out."
 _OWN_RATES = "Its rates are {actor_lr}, {critic_lr} and {alpha_lr} here."
-_SEVERAL_AGENTS = "Several agents in one environment are out of scope."
+_SEVERAL_AGENTS = (
+    "There is one policy. Several agents in one environment are out of scope, unless they share it, by SuperSuit's"
+    " pettingzoo_env_to_vec_env_v1; of others give one agent's view as a gymnasium.Env."
+)
 
 _RLLIB: dict[str, str | tuple[str, ...]] = {
     "callbacks": CALLBACK,
@@ -123,6 +126,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "input_": ("It is called {input} here.", _OFFLINE),
     "output_compress_columns": "Columns are written as plain JSON; leave it out.",
     "output_write_episodes": "Each line holds the steps of one environment, with the numbers of their episodes.",
+    "logger_creator": "learn(steps, out='runs/mine') logs into a folder; leave it out.",
     "log_level": "Messages go to Python's logger 'anyspace': logging.getLogger('anyspace').setLevel('ERROR').",
     "logger_config": "Messages go to Python's logger 'anyspace', metrics into the run folder: learn(steps, out=...).",
     **dict.fromkeys(("multiagent", "policies", "policy_mapping_fn", "policies_to_train"), _SEVERAL_AGENTS),

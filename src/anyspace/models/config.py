@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from anyspace.config import MISTAKEN, copied, require
 from anyspace.errors import ConfigError
@@ -266,6 +266,9 @@ class ModelConfig:
             yield "attention_use_n_prev_actions", self.attention_use_n_prev_actions
             yield "attention_use_n_prev_rewards", self.attention_use_n_prev_rewards
         yield "action_embedding_dim", self.action_embedding_dim
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise TypeError(f"ModelConfig[{key!r}]: settings are attributes, model.fcnet_hiddens; as_dict() has all.")
 
     def as_dict(self) -> dict[str, Any]:
         """Return a new dict of all keys, as models receive it; dicts and lists in it are new as well."""
