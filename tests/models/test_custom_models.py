@@ -496,3 +496,23 @@ def test_a_model_may_be_abstract() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Abstract(None, None, 1, {}, "name")  # type: ignore[abstract,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("metrics", {}, r"Mistaken.metrics is \{\}, but it is a method that every model has"),
+        ("get_initial_state", [], r"Mistaken.get_initial_state is \[\], but it is a method"),
+        ("custom_loss", nn.MSELoss(), r"Mistaken.custom_loss: this is a method .* Keep the module under another name"),
+        ("value_function", nn.Linear(2, 1), r"Mistaken.value_function: this is a method"),
+        ("variables", nn.ModuleList(), r"Mistaken.variables: this is a method"),
+    ],
+)
+def test_nothing_takes_the_place_of_a_method(name: str, value: Any, message: str) -> None:
+    class Mistaken(Spy):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            setattr(self, name, value)
+
+    with pytest.raises(ModelError, match=message):
+        PPO("CartPole-v1", model={"custom_model": Mistaken})

@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
+from anyspace import DQN
 from anyspace.config import merge
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
@@ -488,3 +489,24 @@ def test_what_is_no_array_is_named():
     config = merge(PolicyConfig(), {"model": {"custom_action_dist": own}})
     with pytest.raises(ModelError, match=r"Own.entropy\(\) gave float, but an array"):
         Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))
+
+
+def test_values_take_no_distribution_of_another_width():
+    class Four(Scores):
+        @staticmethod
+        def required_model_output_shape(action_space, model_config):
+            return 4
+
+    with pytest.raises(ModelError, match=r"takes \(2, 4\). Four does not fit .* leave custom_action_dist out"):
+        DQN("CartPole-v1", model={"custom_action_dist": Four})
+
+
+def test_a_model_beneath_heads_is_told_how_wide_its_features_are():
+    class Adds(TorchModelV2):
+        def forward(self, input_dict, state, seq_lens):
+            return torch.zeros(2, self.num_outputs) + torch.zeros(2, 5), state
+
+    with pytest.raises(ModelError, match=r"to put out 256 numbers a row, of which 2 are .* \(hiddens=\[\] and dueling"):
+        DQN("CartPole-v1", model={"custom_model": Adds}, preset="none")
+    with pytest.raises(ModelError, match=r"to put out num_outputs = 2. The traceback"):
+        DQN("CartPole-v1", model={"custom_model": Adds}, preset="none", hiddens=[], dueling=False)

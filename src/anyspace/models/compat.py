@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 
 from anyspace.errors import ModelError
-from anyspace.models.modelv2 import ModelV2
+from anyspace.models.modelv2 import METHODS, ModelV2
 
 Arguments = tuple[gym.Space[Any], gym.Space[Any], int | None, dict[str, Any], str]
 """What the constructor of every model takes: spaces, width of the output, configuration, name."""
@@ -74,13 +74,30 @@ def construct(
 ) -> ModelV2:
     """Build a model, without those of the optional keywords that its constructor (or one it calls) rejects."""
     try:
-        return model_class(*arguments, **keywords)
+        model = model_class(*arguments, **keywords)
+        require_methods(model)
+        return model
     except TypeError as error:
         taken = _without_rejected(model_class, error, keywords, optional)
         if taken is None:
             _require_parameters(model_class, arguments, keywords, error)
             raise
     return construct(model_class, arguments, taken, optional)
+
+
+def require_methods(model: ModelV2) -> None:
+    """Require that what is called of every model is a method, and no attribute of the same name took its place.
+
+    Raises:
+        ModelError: one did.
+    """
+    for name in METHODS:
+        found = getattr(model, name)
+        if not callable(found):
+            raise ModelError(
+                f"{type(model).__name__}.{name} is {found!r:.80}, but it is a method that every model has. Keep this"
+                " under another name."
+            )
 
 
 def _without_rejected(

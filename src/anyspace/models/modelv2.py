@@ -195,9 +195,10 @@ class ModelV2:
             seq_lens = inputs.get("seq_lens")
         result = self._run(inputs, state, seq_lens)
         if not isinstance(result, tuple | list) or len(result) != 2:
+            came = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
             raise ModelError(
-                f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned"
-                f" {type(result).__name__}."
+                f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned {came}. What"
+                " else there is belongs into attributes of the model, or into metrics()."
             )
         output, state_out = self.floats(result[0]), result[1]
         if not isinstance(state_out, list):
@@ -278,3 +279,7 @@ def _states_among(inputs: InputDict) -> State:
     while f"state_in_{len(found)}" in inputs:
         found.append(inputs[f"state_in_{len(found)}"])
     return found
+
+
+METHODS = frozenset(name for name, value in vars(ModelV2).items() if callable(value) and not name.startswith("_"))
+"""The names of the methods that every model has."""

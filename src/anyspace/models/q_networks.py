@@ -144,6 +144,7 @@ class QNetworks(ModelV2):
             # A separate stack for a value that no algorithm asks for would never be trained.
             model_config = {**model_config, "vf_share_layers": True}
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        _require_free_names(self)
         width = _width_of(self, None if has_heads else count * num_atoms)
         self.num_atoms, self.branches = num_atoms, branches
         noisy = sigma0 if use_noisy else None
@@ -267,11 +268,29 @@ def _means(logits: Array, support: Array | None) -> Array:
     return logits[..., 0] if support is None else expected_values(logits, xp(logits).asarray(support, like=logits))
 
 
+_MISSING = object()
+
+
+def _require_free_names(model: QNetworks) -> None:
+    """Require that the model beneath has no attribute under a name that the heads need."""
+    kind = type(model)
+    for name in ("advantage_head", "state_head", "support", "branches", "num_atoms"):
+        if getattr(model, name, _MISSING) is not getattr(kind, name, _MISSING):
+            raise ModelError(
+                f"{kind.__name__}: the model beneath has an attribute `{name}`, and {_interface(model)}, which lies on"
+                " it, needs that name for a part of its own. Rename the attribute."
+            )
+
+
+def _interface(model: QNetworks) -> str:
+    return network("q values", model.framework).__name__
+
+
 def _width_of(model: QNetworks, wanted: int | None) -> int:
     """Return F, the width of the features, or of the outputs where there are no heads; ``wanted``: what it must be."""
     kind = type(model).__name__
     if not model.num_outputs:
-        interface = network("q values", model.framework).__name__
+        interface = _interface(model)
         raise ModelError(
             f"{kind}: num_outputs is {model.num_outputs!r} after it was built. A model under the heads of {interface}"
             " has to say how wide its features are: leave `self.num_outputs` as it came, or set it to the width."

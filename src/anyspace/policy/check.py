@@ -356,7 +356,8 @@ def explained(policy: Pipeline, when: str) -> Iterator[None]:
     except Exception as error:
         states = [state.shape for state in policy.views.initial]
         model, width = policy.model, f"num_outputs = {policy.num_outputs}"
-        if type(model).action_inputs is not ModelV2.action_inputs and model.num_outputs:
+        is_width = type(model).action_inputs is ModelV2.action_inputs or model.num_outputs in (None, policy.num_outputs)
+        if not is_width:
             width = f"{model.num_outputs} numbers a row, of which {policy.num_outputs} are made for the actions"
             if isinstance(model, QNetworks):
                 width += f" (hiddens=[] and dueling=False let it put out these {policy.num_outputs} itself)"

@@ -511,6 +511,17 @@ def test_wrong_widths_are_named():
         build().q_values(draw(5, 4))
 
 
+@pytest.mark.parametrize("name", ["advantage_head", "branches", "support"])
+def test_names_that_the_heads_need_are_free(name):
+    class Taken(Custom):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            setattr(self, name, nn.Linear(2, 2))
+
+    with pytest.raises(ModelError, match=rf"Taken_as_DQNTorchModel: .* attribute `{name}`, .* Rename the attribute"):
+        build({"custom_model": Taken})
+
+
 def test_state_values_need_a_dueling_model():
     with pytest.raises(ModelError, match=r"has no state values; build it with dueling=True"):
         build().get_state_value(draw(5, 6))

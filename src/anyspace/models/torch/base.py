@@ -8,9 +8,10 @@ import gymnasium as gym
 import torch
 from torch import nn
 
+from anyspace.errors import ModelError
 from anyspace.metaclasses import BesideProtocols
 from anyspace.models.input_dict import InputDict
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import METHODS, ModelV2, State
 from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
 
@@ -53,6 +54,11 @@ class TorchModelV2(ModelV2, nn.Module, metaclass=_EitherOrder):
         self.tower_stats: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Module) and name in _METHODS:  # PyTorch would register it, and nobody could reach it
+            raise ModelError(
+                f"{type(self).__name__}.{name}: this is a method that every model has, and a module cannot be found"
+                " under its name. Keep the module under another name."
+            )
         # PyTorch registers modules past the descriptors of a class.
         if not assign(self, name, value):
             super().__setattr__(name, value)
@@ -101,3 +107,6 @@ def _without_graph(value: Any) -> Any:
     if type(value) is dict:
         return {name: _without_graph(part) for name, part in value.items()}
     return type(value)(map(_without_graph, value)) if type(value) in (list, tuple) else value
+
+
+_METHODS = METHODS | {"variables", "trainable_variables"}
