@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace import PPO
 from anyspace.data.offline import write_spaces
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.rllib.offline import (
     D4RLReader,
     InputReader,
@@ -49,6 +49,28 @@ def test_batches_are_written_and_read(tmp_path):
     assert many.next().count == 6
     with pytest.raises(ValueError, match="no file matches"):
         JsonReader(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([{"actions": [0], "seq_lens": ["x"]}], r"a\.json, line 1: no batch can be made of the columns"),
+        ([{"actions": [0]}, {"rewards": [0.0]}], r"from .*a\.json, line 1 to .*a\.json, line 2: .*different columns"),
+        ([{"obs": [[1.0, 2.0]]}, {"obs": [[1.0]]}], r"from .*a\.json, line 1 to .*a\.json, line 2: no batch"),
+    ],
+)
+def test_lines_that_are_no_batch_are_named(tmp_path, lines, text):
+    written = [json.dumps({"type": "SampleBatch", **line}) + "\n" for line in lines]
+    (tmp_path / "a.json").write_text("".join(written))
+    with pytest.raises(ConfigError, match=text):
+        JsonReader(str(tmp_path), IOContext(config={"train_batch_size": 2})).next()
+
+
+def test_an_observation_that_its_space_does_not_allow_is_named(tmp_path):
+    write_spaces(tmp_path, Box(-1, 1, (2,)), Discrete(2))
+    (tmp_path / "a.json").write_text('{"type": "SampleBatch", "obs": [[0.5, 0.5, 0.5]], "actions": [0]}\n')
+    with pytest.raises(ObservationError, match=r"a\.json, line 1: obs: expected shape .*`spaces.json`"):
+        JsonReader(tmp_path).next()
 
 
 def test_a_context_names_the_folder_and_the_process(tmp_path):

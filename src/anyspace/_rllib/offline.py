@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any
 
@@ -16,8 +17,9 @@ from anyspace.answers import Explains
 from anyspace.data.offline import json_writer
 from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.json_lines import read_line
+from anyspace.data.offline.remedies import of_files
 from anyspace.data.offline.spaces_file import read_spaces
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.file_fleet import require_shares
 from anyspace.folders import current_folder
 from anyspace.models.host import CALLBACK
@@ -111,7 +113,7 @@ class JsonReader(InputReader):
         seed: of the order of the files, at least 0. It is not that of a run: runs of all seeds read alike.
 
     Raises:
-        ValueError: there is no file, or ``inputs`` is no text or path.
+        ConfigError: there is no file, or ``inputs`` is no text or path.
     """
 
     def __init__(
@@ -128,13 +130,36 @@ class JsonReader(InputReader):
             self.batch_size = max(1, int(ioctx.config.get("train_batch_size", 1)) // max(1, workers))
 
     def next(self) -> SampleBatch:
-        """Return the steps of as many lines as make a batch."""
-        batches, rows = [], 0
+        """Return the steps of as many lines as make a batch.
+
+        Raises:
+            ConfigError: the columns of a line are no batch, or those of several lines are not alike.
+            ObservationError: an observation is not of its space.
+        """
+        places: list[str] = []
+        batches: list[SampleBatch] = []
+        rows = 0
         while rows < self.batch_size:
-            _, columns = self._lines.next()
-            batches.append(_batch(columns, self._preprocessor))
+            place, columns = self._lines.next()
+            with _naming(place):
+                batches.append(_batch(columns, self._preprocessor))
+            places.append(place)
             rows += max(1, batches[-1].count)
-        return batches[0] if len(batches) == 1 else concat_samples(batches)
+        if len(batches) == 1:
+            return batches[0]
+        with _naming(f"from {places[0]} to {places[-1]}"):
+            return concat_samples(batches)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Name a place in errors about the columns that were read there."""
+    try:
+        yield
+    except ObservationError as error:
+        raise ObservationError(f"{place}: {of_files(error)}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(f"{place}: no batch can be made of the columns: {error}") from error
 
 
 class MixedInput(InputReader):

@@ -201,6 +201,14 @@ def test_columns_of_another_form_are_named():
     assert read(columns(rewards=None, terminateds=None), needs_values=False).num_steps == 4
 
 
+@pytest.mark.parametrize("name", ["obs", "new_obs"])
+def test_parts_of_other_numbers_of_rows_are_named(name):
+    short = {'obs["z"]': [[0.1, 0.2]], 'obs["kind"]': [0, 2], 'obs["map"]': np.zeros((2, 2, 2), np.uint8)}
+    whole = {**short, 'obs["z"]': [[0.1, 0.2], [0.1, 0.2]]}
+    with pytest.raises(ObservationError, match=rf"'{name}': expected as many rows of each part, got .*z.*1, .*kind.*2"):
+        read(columns(2, **{"obs": whole, "new_obs": whole, name: short}), PARTS)
+
+
 def test_an_action_that_its_mask_forbids_is_named():
     masks = [[1, 1], [0, 1], [1, 1], [1, 0]]
     recording = read(columns(action_mask=masks, actions=[0, 1, 1, 0]))

@@ -150,11 +150,19 @@ def test_files_of_other_kinds_are_named(tmp_path, content, kind):
         JsonLines([file]).next()
 
 
+def test_lists_that_vary_in_length_are_steps_of_their_own(tmp_path):
+    file = tmp_path / "a.json"
+    ragged = [[[0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]], []]
+    file.write_text(json.dumps({"type": "SampleBatch", "obs": ragged, "actions": [0, 1, 0]}) + "\n")
+    assert JsonLines([file]).next()[1]["obs"] == ragged
+
+
 def test_zips_are_read_where_they_are(tmp_path):
     with zipfile.ZipFile(tmp_path / "steps.zip", "w") as archive:
         archive.writestr("b/two.json", line(2) + line(3))
         archive.writestr("one.json", line(1))
         archive.writestr("spaces.json", "{}")
+    whole = bytearray((tmp_path / "steps.zip").read_bytes())
     lines = JsonLines(find_files(str(tmp_path)))
     found = [lines.next() for _ in range(4)]
     assert [columns["obs"][0][0] for _, columns in found] == [2, 3, 1, 2]
@@ -162,3 +170,7 @@ def test_zips_are_read_where_they_are(tmp_path):
     (tmp_path / "steps.zip").write_bytes(b"PK no zip")
     with pytest.raises(ConfigError, match=r"steps\.zip cannot be read"):
         JsonLines(find_files(str(tmp_path))).next()
+    whole[whole.index(b"PK\x01\x02") + 8] |= 1  # says that it is encrypted
+    (tmp_path / "steps.zip").write_bytes(whole)
+    with pytest.raises(ConfigError, match=r"steps\.zip cannot be read: .* is encrypted"):
+        JsonLines([tmp_path / "steps.zip"]).next()

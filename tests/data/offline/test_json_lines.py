@@ -126,12 +126,15 @@ class Evil:
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_pickles_of_arrays_alone_are_unpacked(lz4, capsys, protocol):
-    def packed_as(thing: object) -> str:
+    def packed_bytes(content: bytes) -> str:
         import base64
 
         import lz4.frame
 
-        return base64.b64encode(lz4.frame.compress(pickle.dumps(thing, protocol=protocol))).decode()
+        return base64.b64encode(lz4.frame.compress(content)).decode()
+
+    def packed_as(thing: object) -> str:
+        return packed_bytes(pickle.dumps(thing, protocol=protocol))
 
     for array in (np.arange(3), np.array([[True]]), np.asfortranarray(np.ones((2, 3), np.uint8))):
         back = packed.unpack(packed_as(array))
@@ -144,6 +147,9 @@ def test_pickles_of_arrays_alone_are_unpacked(lz4, capsys, protocol):
         packed.unpack("no base64 !")
     with pytest.raises(ValueError, match="no packed array"):
         packed.unpack("AAAA")
+    for spoilt in (b"cnumpy._core.nowhere\nndarray\n.", b"cnumpy\ndtype\n(tR."):  # the second one lacks arguments
+        with pytest.raises(ValueError, match="no packed array"):
+            packed.unpack(packed_bytes(spoilt))
     assert capsys.readouterr().out == ""
 
 

@@ -145,6 +145,11 @@ class ColumnReader:
                 f"{where(0)} and after it, column {name!r}: expected observations [N, ...], of N steps, but the first"
                 f" part has the shape {leaves[0].shape}."
             )
+        counts = {spec.place(): len(leaf) for spec, leaf in zip(policy.encode.specs, leaves, strict=True)}
+        if len({*counts.values()}) > 1:
+            raise ObservationError(
+                f"{where(0)} and after it, column {name!r}: expected as many rows of each part, got {counts}."
+            )
         try:
             policy.require_valid(leaves, lambda row: where(row[0]))
         except ObservationError as error:

@@ -160,23 +160,32 @@ def _read(line: str, place: str, unpacks: bool, wanted: Sequence[str] | None) ->
 def _is_empty(column: object) -> bool:
     if isinstance(column, dict):
         return all(map(_is_empty, column.values()))
-    return isinstance(column, list | np.ndarray) and np.shape(column)[:1] == (0,)
+    # No array is made of a list: what varies in length from step to step is none.
+    return column.shape[:1] == (0,) if isinstance(column, np.ndarray) else column == []
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the places and the texts of the lines of a file that are not blank; no file stays open in between."""
+    if path.suffix == ".zip":
+        for name, content in _unzipped(path).items():
+            yield from _numbered(content.splitlines(), f"{path}/{name}")
+        return
     try:
-        if path.suffix != ".zip":
-            _require_lines(path)
-            yield from _numbered(_lines_of(path), str(path))
-            return
+        _require_lines(path)
+        yield from _numbered(_lines_of(path), str(path))
+    except OSError as error:
+        raise ConfigError(f"config key `input`: {path} cannot be read: {error}.") from error
+
+
+def _unzipped(path: Path) -> dict[str, bytes]:
+    """Return the contents of the files of lines in a zip, by name."""
+    try:
         with zipfile.ZipFile(path) as archive:
             inner = [PurePosixPath(name) for name in sorted(archive.namelist())]
-            found = {str(name): archive.read(str(name)) for name in inner if _is_lines(name)}
-        for name, content in found.items():
-            yield from _numbered(content.splitlines(), f"{path}/{name}")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"config key `input`: {path} cannot be read: {error}.") from error
+            return {str(name): archive.read(str(name)) for name in inner if _is_lines(name)}
+    except Exception as error:  # each way to compress has errors of its own, and so has a password
+        fault = str(error) or type(error).__name__
+        raise ConfigError(f"config key `input`: {path} cannot be read: {fault}.") from error
 
 
 _MAGIC = {

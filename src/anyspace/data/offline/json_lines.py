@@ -150,7 +150,7 @@ def _column(name: str, value: Any, place: str, unpacks: bool) -> Any:
     try:
         column = np.asarray(value)
     except ValueError as error:
-        raise BadLine(f"{name!r} is no column: {error}") from error
+        raise BadLine(f"{name!r} is no column: its values are of several shapes") from error
     return column
 
 
