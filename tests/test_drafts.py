@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from anyspace.drafts import draft_of, draft_path, drafts_of, write_whole
+from anyspace.drafts import draft_of, draft_path, drafts_of, write_whole, writing
+from anyspace.errors import ExportError
 from anyspace.execution.stopping import RunStopped
 
 
@@ -54,3 +55,12 @@ def test_what_a_kill_leaves_is_found_again(tmp_path: Path) -> None:
     assert len(drafts_of(tmp_path / "other.gif")) == 1
     assert len(drafts_of(tmp_path / "step-*.gif")) == 2
     assert not drafts_of(tmp_path / "step-1.mp4")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "gone" / "a.svg"
+    with (
+        pytest.raises(ExportError, match=r"a\.svg cannot be written: No such file or directory"),
+        writing(file, ExportError),
+    ):
+        write_whole(file, b"")

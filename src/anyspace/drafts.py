@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from anyspace.errors import AnyspaceError
+
 
 def draft_path(file: Path) -> Path:
     """Return a new place for a draft of a file: in its folder, hidden, with its ending.
@@ -55,6 +57,24 @@ def write_whole(file: Path, data: bytes, *, synced: bool = False) -> None:
     """
     with draft_of(file, synced=synced) as draft:
         draft.write_bytes(data)
+
+
+@contextmanager
+def writing(file: Path, kind: type[AnyspaceError]) -> Iterator[None]:
+    """Name a file that cannot be written, such as on a full disk.
+
+    Args:
+        file: which a user asked for.
+        kind: of the error.
+
+    Raises:
+        AnyspaceError: of that kind, in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise kind(f"{file} cannot be written: {reason}. Make room there, or choose another place.") from error
 
 
 def to_disk(file: Path) -> None:

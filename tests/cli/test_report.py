@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import html.parser
+import os
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -29,7 +32,9 @@ class Checked(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_a_page_holds_everything(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_page_holds_everything(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["train", "toys:Drawn", "--steps", "32", "--out", "run", "--evaluate", "0", *TINY]) == 0
     torn = run(capsys, "report", "run", "--env", "toys:Torn", "--episodes", "0", "--out", "torn.html")
     assert torn[0] == 0, torn[2]
@@ -49,6 +54,11 @@ def test_a_page_holds_everything(capsys: pytest.CaptureFixture[str], folder: Pat
     assert "Mean return <b>4</b> &plusmn; 0 over 2 episodes." in page
     assert '<tr class="changed"><td><code>model.fcnet_hiddens</code></td><td><code>[4]</code></td></tr>' in page
     assert "<tr><td><code>gamma</code></td><td><code>0.99</code></td></tr>" in page
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        full = run(capsys, "report", "run", "--episodes", "0", "--trust")
+    assert full[0] == 2
+    assert "error: run/report.html cannot be written: No space left on device." in full[2]
     status, _, err = run(
         capsys, "report", "run/checkpoint", "--env", "toys:Blind", "--episodes", "0", "--out", "b.html"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gymnasium as gym
 import numpy as np
@@ -312,6 +314,15 @@ def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[
     ):
         assert main(["export", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_graph_that_has_no_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("anyspace.deploy.tracing.write_graph", Mock(side_effect=full))
+    algo = PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none")
+    with closing(algo), pytest.raises(ExportError, match=r"policy\.onnx cannot be written: No space left on device"):
+        algo.policy.export(tmp_path / "policy.onnx")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_no_file_but_a_contract_is_replaced(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     for runs, picture, metric, message in [
         ([run], "curves.jpeg", "episode_return_mean", "pictures end in .png, .svg, .pdf"),
         ([tmp_path], "curves.png", "episode_return_mean", "is not the folder of a run: there is no metrics.csv in it"),
+        ([run], "gone/curves.png", "episode_return_mean", "curves.png cannot be written: No such file or directory"),
         ([run], "curves.png", "learner/lost", "no numbers called 'learner/lost'. Did you mean 'learner/loss'?"),
     ]:
         with pytest.raises(ConfigError, match=re.escape(message)):

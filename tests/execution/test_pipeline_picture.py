@@ -38,6 +38,8 @@ def test_the_columns_follow_the_data(tmp_path: Path) -> None:
         assert picture.size[0] > 2000
     with pytest.raises(ConfigError, match=r"is to be a\.bmp, but pictures end in"):
         draw_pipeline(algo.policy, Path("a.bmp"), "PPO")
+    with pytest.raises(ConfigError, match=r"gone/a\.svg cannot be written: No such file or directory"):
+        draw_pipeline(algo.policy, tmp_path / "gone" / "a.svg", "PPO")
 
 
 def test_long_columns_are_cut() -> None:

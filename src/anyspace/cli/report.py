@@ -15,7 +15,7 @@ from anyspace.cli import output
 from anyspace.cli.flags import require_least
 from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
-from anyspace.drafts import write_whole
+from anyspace.drafts import write_whole, writing
 from anyspace.errors import ConfigError
 from anyspace.execution.film import video_files
 from anyspace.execution.pipeline_picture import pipeline_picture
@@ -52,7 +52,9 @@ def report(words: list[str]) -> None:
     output.make_room(page)
     with flags.opened() as algorithm:
         shown = _shown(algorithm, flags, folder)
-    write_whole(page, run_page(folder, shown).encode())
+    written = run_page(folder, shown).encode()
+    with writing(page, ConfigError):
+        write_whole(page, written)
     size = f"{page.stat().st_size / 1000:,.0f} kB"
     output.print_lines(Console(emoji=False), f"report: {page} ({size})")
 

@@ -23,7 +23,7 @@ from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_po
 from anyspace.algorithms.settings import chosen, chosen_in_run
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
-from anyspace.drafts import write_whole
+from anyspace.drafts import write_whole, writing
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
 from anyspace.folders import file_name, going_back
@@ -271,8 +271,10 @@ def _best_first(study: Any) -> list[Any]:
 def _write_best(trial: Any, folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> Path:
     """Write the settings of a trial as those that are best, and return the file."""
     settings = configs.laid_over(flags.changes(), configs.nested(_values(trial, ranges)))
-    write_whole(folder / "best.toml", _as_toml(start, flags.own, settings, trial.value).encode())
-    return folder / "best.toml"
+    best, text = folder / "best.toml", _as_toml(start, flags.own, settings, trial.value)
+    with writing(best, ConfigError):
+        write_whole(best, text.encode())
+    return best
 
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:

@@ -13,7 +13,7 @@ from anyspace import nesting
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, PolicyStep
-from anyspace.drafts import draft_of
+from anyspace.drafts import draft_of, writing
 from anyspace.errors import ExportError
 from anyspace.folders import going_back
 from anyspace.policy.exporting import Compared, Exported
@@ -54,10 +54,11 @@ def export_policy(
     step = PolicyStep(traceable(policy), rows, stochastic=stochastic)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
-        write_graph(step, made)
+        with writing(target, ExportError):
+            write_graph(step, made)
         found = _checked(made, step, policy, spec, (observations, episodes, seed))
         contract = _contract_of(target)
-        with draft_of(contract) as draft:
+        with writing(contract, ExportError), draft_of(contract) as draft:
             draft.write_text(f"{json.dumps(describe(policy, step, target.name, found), indent=1)}\n")
             contract.unlink(missing_ok=True)  # a graph without a contract is better than one with another's
             made.replace(target)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.drafts import write_whole
+from anyspace.drafts import write_whole, writing
 from anyspace.errors import ConfigError, counted, nearest
 from anyspace.execution import run_files
 from anyspace.execution.log import read_metrics
@@ -185,7 +185,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
 
     Raises:
         ConfigError: a folder is no run's, or has no such number, or no run has an episode that ended; or the picture's
-            ending is of no known kind.
+            ending is of no known kind, or it cannot be written.
     """
     kind = require_format(picture)
     groups = grouped(_curves(runs, metric))
@@ -199,7 +199,9 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
         for steps, values in group.apart():
             axes.plot(steps, values, color=line.get_color(), linewidth=0.5)
     axes.legend(fontsize="small")
-    write_whole(picture, _drawn(figure, kind))
+    drawn = _drawn(figure, kind)
+    with writing(picture, ConfigError):
+        write_whole(picture, drawn)
     return groups
 
 

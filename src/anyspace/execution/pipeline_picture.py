@@ -14,7 +14,8 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import nesting, tree
-from anyspace.drafts import write_whole
+from anyspace.drafts import write_whole, writing
+from anyspace.errors import ConfigError
 from anyspace.execution.curves import require_format
 from anyspace.execution.inspection import fate, mask_source, named_parts, origin
 from anyspace.policy.policy import Policy
@@ -93,10 +94,12 @@ def draw_pipeline(policy: Policy, picture: Path, title: str) -> None:
         title: above the picture.
 
     Raises:
-        ConfigError: the ending is of no known kind.
+        ConfigError: the ending is of no known kind, or the picture cannot be written.
     """
     kind = require_format(picture)
-    write_whole(picture, pipeline_picture(policy, title, kind))
+    drawn = pipeline_picture(policy, title, kind)
+    with writing(picture, ConfigError):
+        write_whole(picture, drawn)
 
 
 def pipeline_picture(policy: Policy, title: str, kind: str) -> bytes:

@@ -34,6 +34,7 @@ def test_what_a_source_may_be(tmp_path, monkeypatch):
     one, two = written(tmp_path, "one.json", line(1)), written(tmp_path, "two.jsonl", line(2))
     written(tmp_path, "spaces.json", "{}")
     written(tmp_path, "notes.txt", "no steps")
+    (tmp_path / "older.json").mkdir()
     assert find_files(str(tmp_path)) == find_files(tmp_path) == [one, two]
     assert find_files(str(tmp_path / "*.json*")) == [one, two]
     assert find_files(str(one)) == [one]
@@ -148,6 +149,12 @@ def test_files_of_other_kinds_are_named(tmp_path, content, kind):
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"`input`: .*a\.json is {kind}.* one JSON object in a line"):
         JsonLines([file]).next()
+
+
+def test_the_mark_of_an_editor_is_no_part_of_a_line(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_bytes(b"\xef\xbb\xbf" + line(1).encode())
+    assert numbers(JsonLines([file]), 1) == [1]
 
 
 def test_lists_that_vary_in_length_are_steps_of_their_own(tmp_path):

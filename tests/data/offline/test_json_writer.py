@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -74,10 +75,13 @@ def test_a_line_is_in_its_file_at_once(tmp_path):
     assert lines_of(tmp_path) == [{"type": "SampleBatch", "rewards": [1.0]}]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file/steps cannot be written"):
         JsonWriter(tmp_path / "file" / "steps")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root may write whatever its mode says
+    with pytest.raises(ConfigError, match="cannot be written: nothing may be added"):
+        JsonWriter(tmp_path)
 
 
 def test_a_line_that_does_not_fit_leaves_nothing(tmp_path):

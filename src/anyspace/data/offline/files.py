@@ -46,6 +46,7 @@ def _files_of(source: Place, root: Path) -> list[Path]:
     path = root / Path(source).expanduser()
     if path.is_dir():
         found = [file for file in path.iterdir() if file.suffix in _KINDS and file.name != SPACES_FILE]
+        found = [file for file in found if not file.is_dir()]
         kinds = ", ".join(f"*{kind}" for kind in _KINDS)
         looked_for = f"the folder {source} holds no file {kinds}"
         if (path / SPACES_FILE).exists():
@@ -233,5 +234,5 @@ def _lines_of(path: Path) -> Iterator[bytes]:
 def _numbered(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
-            # What is no UTF-8 makes its own line a bad one, and not the whole file.
-            yield f"{name}, line {number}", line.decode("utf-8", errors="replace")
+            # What is no UTF-8 makes its own line a bad one, and not the whole file. Editors mark where a file begins.
+            yield f"{name}, line {number}", line.decode("utf-8-sig", errors="replace")

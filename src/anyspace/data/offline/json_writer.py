@@ -48,6 +48,8 @@ class JsonWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"{self.folder} cannot be written: nothing may be added to this folder.")
 
     def write(self, columns: Mapping[str, Any]) -> None:
         """Write the columns of steps that follow each other as one line.
