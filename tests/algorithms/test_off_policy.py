@@ -85,6 +85,22 @@ def test_nothing_is_learnt_before_enough_steps() -> None:
         assert [gradient_steps(yielded) for yielded in asked(algorithm, 9)] == [0] * 6 + [1, 1, 1]
 
 
+def test_a_run_that_ends_before_learning_starts_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    late = "`num_steps_sampled_before_learning_starts`"
+    with closing(fitted(num_steps_sampled_before_learning_starts=50)) as algorithm:
+        algorithm.learn(40, progress=False)
+        assert f"nothing was learnt in these 40 steps: learning starts after 50 ({late}). Train" in caplog.text
+        caplog.clear()
+        algorithm.learn(60, progress=False)
+        assert algorithm.gradient_steps == 11
+        assert late not in caplog.text
+        algorithm.save(tmp_path / "run")
+    with closing(Fitted.load(tmp_path / "run", trust=True)) as loaded:
+        loaded.learn(80, progress=False)
+    assert "in these 20 steps" in caplog.text
+    assert "A run that goes on without its replay (`store_buffer_in_checkpoints`) collects them anew." in caplog.text
+
+
 def test_steps_before_the_first_window_owe_nothing() -> None:
     """A memory learns from sequences of five steps: there are none for four rounds, and then one step for each."""
     memory = {"model": {"use_lstm": True, "lstm_cell_size": 2, "max_seq_len": 5, "fcnet_hiddens": [2]}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from anyspace.execution.training import Updates
 
 C = TypeVar("C", bound="OffPolicyConfig")
+
+_LOG = logging.getLogger("anyspace")
 
 _OF_PRIORITIES = ("alpha", "beta", "eps")
 """What the keys of prioritised replay end in."""
@@ -215,6 +218,20 @@ class OffPolicy(Algorithm[C]):
         own = {"target": self.target, "replay": self.replay, "draws": self.draws}
         numbers = {name: getattr(self, name) for name in ("owed", "moved_at", "gradient_steps")}
         return {**super().parts(), **own, **numbers}
+
+    def train(self) -> dict[str, Any]:
+        """Run one iteration, as :meth:`Algorithm.train` does; tell of a run that ends before learning starts."""
+        result = super().train()
+        starts = self.config.num_steps_sampled_before_learning_starts
+        added, total = self.replay.added, self.counters.total_steps
+        if added < starts and total is not None and self.timesteps_total >= total:
+            anew = " A run that goes on without its replay (`store_buffer_in_checkpoints`) collects them anew."
+            _LOG.warning(
+                f"nothing was learnt in these {added:,} steps: learning starts after {starts:,}"
+                f" (`num_steps_sampled_before_learning_starts`).{anew if added < self.timesteps_total else ''}"
+                " Train for longer, or lower that key."
+            )
+        return result
 
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
         """Keep the steps, and yield draws for the gradient steps that are due.
