@@ -210,6 +210,14 @@ def of_space(space: gym.Space[Any]) -> tuple[Any, list[int], int, Any, Any]:
     return actions, [3, 2, 2], 2, turn * 4 + pair[:, 0] * 2 + pair[:, 1], push
 
 
+def test_groups_share_a_schedule_unless_they_have_rates_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(sac(lr_schedule="linear", critic_lr=0.5)) as algorithm:
+        for _ in range(3):
+            algorithm.train()
+        assert algorithm.learner.learning_rates() == {"actor": 3e-4, "q": 0.5, "twin_q": 0.5, "alpha": 3e-4}
+    assert len([one for one in caplog.messages if "`lr_schedule` is 'linear'" in one]) == 1
+
+
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 @pytest.mark.parametrize(
     ("space", "masked"),

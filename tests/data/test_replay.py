@@ -354,6 +354,8 @@ def test_a_capacity_that_memory_has_no_room_for_is_refused(monkeypatch: pytest.M
     with closing(made(Plain, AutoresetMode.SAME_STEP)) as algorithm:
         with pytest.raises(ConfigError, match=r"`replay_capacity`.*3 environments need at least 9: a window of 3"):
             Replay(algorithm.policy, 6, 3, 3)
+        with pytest.raises(ConfigError, match=r"1 environment needs at least 2: a window of 2 steps each"):
+            Replay(algorithm.policy, 1, 1, 2)
         monkeypatch.setattr("anyspace.data.replay.free_memory", lambda: 10**6)
         with pytest.raises(ConfigError, match=r"at 32 bytes a step that takes 0\.3 GiB.*Set it to 25,000 at most"):
             Replay(algorithm.policy, 10**7, 3, 1)

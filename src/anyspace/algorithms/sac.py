@@ -195,10 +195,12 @@ class SAC(OffPolicy[SACConfig]):
         config = self.config
         critics = dict.fromkeys(_CRITICS[: 1 + config.twin_q], config.critic_lr)
 
+        # One for all that have no rate of their own: it warns once.
+        shared = scheduled(config.lr, config.lr_schedule, "lr_schedule", self.counters)
+
         def group(rate: float | None) -> Group:
-            given = (config.lr, config.lr_schedule) if rate is None else (rate, None)
-            lr = scheduled(*given, "lr_schedule", self.counters)
-            return Group(lr, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)
+            own = shared if rate is None else scheduled(rate, None, "lr_schedule", self.counters)
+            return Group(own, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)
 
         rates = {"actor": config.actor_lr, **critics, "alpha": config.alpha_lr}
         return {name: group(rate) for name, rate in rates.items()}

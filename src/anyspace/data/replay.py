@@ -17,7 +17,7 @@ from anyspace.data.free_memory import free_memory
 from anyspace.data.priorities import Priorities
 from anyspace.data.ring import Ring, rows_of
 from anyspace.data.trajectory import Floats, Ints, Trajectory
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, counted
 from anyspace.policy.pipeline import Pipeline
 
 _SEARCHES = 64
@@ -78,7 +78,8 @@ class Replay:
             size >= least,
             "replay_capacity",
             capacity,
-            f"{lanes} environments need at least {least * lanes}: a window of {least} steps each",
+            f"{counted(lanes, 'environment')} {'need' if lanes > 1 else 'needs'} at least {least * lanes}: a window of"
+            f" {counted(least, 'step')} each",
         )
         own = 0 if priorities is None else Priorities.BYTES_OF_A_ROW
         bytes_each, free = _bytes_of_a_step(pipeline, collected) + own, free_memory()

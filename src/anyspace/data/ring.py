@@ -14,7 +14,7 @@ import numpy.typing as npt
 from anyspace import tree
 from anyspace.data.growing import PORTION
 from anyspace.data.trajectory import Bools, FinalObs, Floats, Ints, ObsLeaves, Trajectory
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, counted
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.pipeline import Pipeline
 
@@ -104,7 +104,8 @@ class Ring:
         place = self._places.setdefault((worker, number), len(self._places))
         if place >= self._lanes:
             raise ConfigError(
-                f"replay was made for {self._lanes} environments, but steps of number {number} of worker {worker} came."
+                f"replay was made for {counted(self._lanes, 'environment')}, but steps of number {number} of worker"
+                f" {worker} came."
             )
         return place
 
@@ -344,8 +345,8 @@ class Ring:
     def _require_lanes(self, count: int, *, exactly: bool) -> None:
         if count > self._lanes or (exactly and count < self._lanes):
             raise ValueError(
-                f"it holds steps of {count} environments, but there are {self._lanes} here; load it with as many:"
-                " `num_envs_per_env_runner`, times `num_env_runners` where there are any"
+                f"it holds steps of {counted(count, 'environment')}, but there are {self._lanes} here; load it with as"
+                " many: `num_envs_per_env_runner`, times `num_env_runners` where there are any"
             )
 
     def _space(self, like: npt.NDArray[S]) -> npt.NDArray[S]:
