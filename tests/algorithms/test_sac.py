@@ -218,6 +218,11 @@ def test_groups_share_a_schedule_unless_they_have_rates_of_their_own(caplog: pyt
     assert len([one for one in caplog.messages if "`lr_schedule` is 'linear'" in one]) == 1
 
 
+def test_numbers_without_bounds_have_any_entropy() -> None:
+    with closing(sac(PUSH, normalize_actions=False, target_entropy=5.0)) as algorithm:
+        assert algorithm.policy.model.target_entropy == 5.0
+
+
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 @pytest.mark.parametrize(
     ("space", "masked"),
@@ -562,6 +567,14 @@ class ScoredAsAWhole(MultiActionDistribution):
         (PUSH, {"initial_alpha": 0.0}, "`initial_alpha` is 0.0, but a temperature is above 0"),
         (PUSH, {"critic_lr": -1.0}, "`critic_lr` is -1.0, but a learning rate is not negative"),
         (HYBRID, {"target_entropy": 1.0}, "these actions have choices and numbers"),
+        (
+            CHOICE,
+            {"target_entropy": 1.2},
+            "`target_entropy` is 1.2 for the discrete parts .* at most 1.1 nats",
+        ),
+        (PUSH, {"target_entropy": 2}, "`target_entropy` is 2 for the continuous parts .* at most 1.39 nats"),
+        (HYBRID, {"target_entropy": {"continuous": 2.0}}, "`target_entropy` is 2 for the continuous parts"),
+        (Simplex((3,)), {"target_entropy": -0.5}, "`target_entropy` is -0.5 for the continuous parts .* most -0.693"),
         (
             CHOICE,
             {"model": {**MODEL, "custom_action_dist": GumbelSoftmax}},

@@ -299,3 +299,11 @@ def test_no_rows_at_all(build: Any) -> None:
     for inputs in (np.zeros((0, 4), np.float32), torch.zeros(0, 4), jax.numpy.zeros((0, 4))):
         made = build(inputs)
         assert made.logp(made.deterministic_sample()).shape == (0,)
+
+
+@pytest.mark.parametrize("build", [Beta, SquashedGaussian])
+def test_the_largest_entropy_is_that_of_the_uniform_distribution(build: Any) -> None:
+    uniform = Beta(np.full((1, 4), -20.0), low=-1.0, high=[1.0, 3.0])
+    assert uniform.largest_entropy == pytest.approx(math.log(2.0) + math.log(4.0))
+    assert uniform.entropy()[0] == pytest.approx(uniform.largest_entropy, abs=1e-4)
+    assert build(np.zeros((1, 6)), low=0.0, high=0.5).largest_entropy == pytest.approx(-3 * math.log(2.0))

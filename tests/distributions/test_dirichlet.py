@@ -220,3 +220,10 @@ def test_shares_cannot_be_masked() -> None:
     assert math.isclose(float(Dirichlet(np.zeros((1, 3)), None, mask=None).entropy()[0]), -math.log(2))
     with pytest.raises(ValueError, match="mask"):
         Dirichlet(np.zeros((1, 3)), None, mask=np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 4)])
+def test_the_largest_entropy_is_that_of_even_shares(shape: tuple[int, ...]) -> None:
+    even = Dirichlet(np.zeros((1, math.prod(shape))), action_space=Simplex(shape))
+    assert even.largest_entropy == pytest.approx(float(even.entropy()[0]))
+    assert float(Dirichlet(even.inputs + 0.1, action_space=Simplex(shape)).entropy()[0]) < even.largest_entropy

@@ -20,7 +20,7 @@ from anyspace.maths.losses import huber
 from anyspace.maths.xp import Array, xp
 from anyspace.models.action_dists import squashed
 from anyspace.models.config import ModelConfig
-from anyspace.models.soft_actor_critic import build, soft_actor_critic
+from anyspace.models.soft_actor_critic import build, given_targets, soft_actor_critic
 from anyspace.policy.batch import Batch
 from anyspace.policy.gradients import require_paths
 from anyspace.policy.pipeline import Pipeline
@@ -208,12 +208,19 @@ class SAC(OffPolicy[SACConfig]):
     def setup(self) -> None:
         """Make room for transitions, and the targets; see what the action distribution can do."""
         super().setup()
-        joint = soft_actor_critic(self.policy.model).joint
+        joint, distribution = soft_actor_critic(self.policy.model).joint, self.policy.new_distribution(1)
         try:
-            joint.require_fit(self.policy.new_distribution(1))
+            joint.require_fit(distribution)
         except TypeError as error:
             raise ConfigError(f"SAC sums over choices and samples numbers, but {error}. Take PPO for it.") from error
         require_paths(self.policy, joint.continuous)
+        largest = joint.largest_entropies(distribution)
+        for kind, target in given_targets(self.config.target_entropy, joint.kinds).items():
+            if target > largest[kind]:
+                raise ConfigError(
+                    f"config key `target_entropy` is {target:g} for the {kind} parts of actions, but they have at most"
+                    f" {largest[kind]:.3g} nats: the temperature would rise for good. Take a lower one, or 'auto'."
+                )
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the losses of policy, Q networks and temperatures."""

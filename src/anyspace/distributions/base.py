@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,6 +101,11 @@ class ActionDistribution(Explains):
         `sample` of a class that does, and turning noise into actions would skip its own sampling.
         """
         return self.standard_noise(rng, steps) if self._noise_ahead else None
+
+    @property
+    def largest_entropy(self) -> float:
+        """The most entropy that any inputs give, nats: inf unless a class knows of less."""
+        return math.inf
 
     @property
     def noise_width(self) -> int:

@@ -80,6 +80,12 @@ class _Interval(VectorDistribution):
         ns = xp(self.inputs)
         return ns.sum(ns.log(high - low))
 
+    @property
+    def largest_entropy(self) -> float:
+        """That of the uniform distribution between the bounds."""
+        widths = np.subtract(np.asarray(self.high, np.float64), self.low)
+        return float(np.broadcast_to(np.log(widths).ravel(), (self.inputs.shape[-1] // 2,)).sum())
+
     def _stretched(self, shares: Array) -> Array:
         """Actions ``[B, *shape]`` for positions ``[B, d]`` within the interval, 0 at low and 1 at high."""
         ns = xp(self.inputs)

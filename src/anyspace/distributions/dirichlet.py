@@ -57,6 +57,12 @@ class Dirichlet(VectorDistribution):
         ns = xp(self.inputs)
         return self._as_actions(ns.reshape(ns.cast(shares, like=self.inputs), self.inputs.shape))
 
+    @property
+    def largest_entropy(self) -> float:
+        """That of the uniform distribution over the shares, -log((k - 1)!) for each row."""
+        rows, shares = self._concentration.shape[-2:]
+        return -int(rows) * math.lgamma(int(shares))
+
     def sample(self, rng: Rng = None) -> Array:
         """Actions ``[B, *shape]``, no share below 1e-7."""
         ns, concentration = xp(self.inputs), self._concentration

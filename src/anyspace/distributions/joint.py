@@ -107,6 +107,12 @@ class JointActions:
         targets = {DISCRETE: _SHARE_OF_ENTROPY * log_count(drawn.log_probs), CONTINUOUS: -float(self.width)}
         return {kind: targets[kind] for kind in self.kinds}
 
+    def largest_entropies(self, distribution: ActionDistribution) -> dict[str, float]:
+        """Return the most entropy that the parts of each kind can have, without a mask, in nats."""
+        continuous = sum(part.largest_entropy for part in self.continuous(distribution))
+        largest = {DISCRETE: math.log(self.choices), CONTINUOUS: continuous}
+        return {kind: largest[kind] for kind in self.kinds}
+
     def require_fit(self, distribution: ActionDistribution) -> None:
         """Raise TypeError, saying what is missing, for a distribution that :meth:`draw` cannot draw from."""
         name = type(distribution).__name__
