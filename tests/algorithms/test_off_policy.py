@@ -234,7 +234,7 @@ def test_a_copy_of_the_state_holds_no_replay_until_it_is_written() -> None:
         ({"prioritized_replay_beta": 1.5}, r"it lies in \[0, 1\]"),
         ({"prioritized_replay_eps": 0.0}, "it must be above 0"),
         ({"prioritized_replay_alpha": -1.0}, "it must not be negative"),
-        ({"replay_capacity": 10, "n_step": 11}, "need at least 11: a window of 11 steps each"),
+        ({"replay_capacity": 10, "n_step": 11}, "needs at least 11: a window of 11 steps each"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
