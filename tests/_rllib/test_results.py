@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from contextlib import closing
+from typing import Any
 
 import pytest
 
-from anyspace._rllib.results import EvaluationResult, OldResult
+from anyspace._rllib.results import EvaluationResult, OldResult, joined
+from anyspace.errors import ConfigError
 from anyspace.rllib.agents.trainer import COMMON_CONFIG, with_common_config
+from anyspace.rllib.algorithms.callbacks import DefaultCallbacks
 from anyspace.rllib.algorithms.ppo import PPO
 
 
@@ -55,6 +58,28 @@ def test_the_latest_episodes_are_listed() -> None:
     assert result["sampler_results"]["hist_stats"] == result["env_runners"]["hist_stats"] == found
     played = EvaluationResult({"returns": [1.0, 2.0], "lengths": [3, 4]})
     assert played["hist_stats"] == {"episode_reward": [1.0, 2.0], "episode_lengths": [3, 4]}
+
+
+def test_what_callbacks_note_of_episodes_is_listed() -> None:
+    class Noting(DefaultCallbacks):
+        def on_episode_end(self, *, episode: Any, **kwargs: Any) -> None:
+            episode.hist_data["halves"] = [episode.length / 2, 0.5]
+
+    small = {"train_batch_size": 100, "minibatch_size": 100, "num_epochs": 1, "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO("CartPole-v1", {**small, "callbacks": Noting})) as algo:
+        algo.train()
+        found = algo.train()["hist_stats"]
+        new = [part for episode in algo.counters.new for part in (episode.length / 2, 0.5)]
+    assert found["halves"] == new
+    assert len(new) > 1
+    with pytest.raises(KeyError, match="there is no 'thirds' here: it has episode_reward, episode_lengths, halves"):
+        found["thirds"]
+
+
+@pytest.mark.parametrize("values", [3.0, ["a"], None], ids=repr)
+def test_what_is_noted_is_a_list_of_numbers(values: Any) -> None:
+    with pytest.raises(ConfigError, match=r"episode.hist_data\['x'\] takes a list of numbers, but .* came"):
+        joined([{"x": values}])
 
 
 def test_common_defaults_are_those_of_an_algorithm() -> None:

@@ -195,6 +195,11 @@ def test_a_forward_pass_returns_a_pair(answer):
         Answering(answer)({"obs": torch.zeros(2, 2)})
 
 
+def test_what_else_came_of_a_pass_is_counted():
+    with pytest.raises(ModelError, match=r"but returned a tuple of 3\. What else there is belongs into attributes"):
+        Answering((1, [], 3))({"obs": torch.zeros(2, 2)})
+
+
 @pytest.mark.spec(94)
 @pytest.mark.parametrize("state", [torch.zeros(2), (), {}, None], ids=str)
 def test_the_state_is_a_list(state):

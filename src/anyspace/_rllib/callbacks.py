@@ -120,7 +120,8 @@ class PastEpisode(Explains):
         total_reward: sum of its rewards.
         length: number of steps.
         custom_metrics: numbers to report, by name; yours to fill.
-        user_data, hist_data: yours to fill; nothing is reported of them.
+        hist_data: lists of numbers, by name; yours to fill. ``hist_stats`` lists those of an iteration.
+        user_data: yours to fill; nothing is reported of it.
         episode_id: counts episodes.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,7 +72,8 @@ def _info(result: TrainingResult) -> dict[str, Any]:
 
 def _hist_stats(result: OldResult) -> dict[str, list[float]]:
     rewards = [episode.total_reward for episode in result.episodes]
-    return _Numbers({"episode_reward": rewards, "episode_lengths": [episode.length for episode in result.episodes]})
+    lengths = [episode.length for episode in result.episodes]
+    return _Numbers({"episode_reward": rewards, "episode_lengths": lengths, **result.hist_data})
 
 
 def _itself(result: TrainingResult) -> TrainingResult:
@@ -118,10 +120,12 @@ class OldResult(TrainingResult):
 
     Attributes:
         episodes: the latest ones, which ``hist_stats`` lists.
+        hist_data: what callbacks noted of the iteration's episodes, which ``hist_stats`` lists too.
     """
 
     said: ClassVar[bool] = False
     episodes: Sequence[Episode] = ()
+    hist_data: Mapping[str, list[float]] = MappingProxyType({})
     old: ClassVar[Mapping[str, Callable[[OldResult], Any]]] = _OLD_OF_TRAINING
 
     def __missing__(self, name: object) -> Any:
@@ -177,3 +181,21 @@ def averaged(numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, values in table.items()
         for kind, reduced in (("mean", np.mean), ("min", np.min), ("max", np.max))
     }
+
+
+def joined(data: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """Return the numbers of several episodes one after the other, by name.
+
+    Raises:
+        ConfigError: something is no list of numbers.
+    """
+    found: dict[str, list[float]] = {}
+    for one in data:
+        for name, values in one.items():
+            try:
+                found.setdefault(name, []).extend(map(float, values))
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"episode.hist_data[{name!r}] takes a list of numbers, but {values!r:.80} came."
+                ) from None
+    return found

@@ -13,7 +13,7 @@ from anyspace._rllib import advice
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode, tell
 from anyspace._rllib.keys import translated, with_effect, with_rhythm
 from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_options, own_state, require_only_policy
-from anyspace._rllib.results import EvaluationResult, OldResult, averaged
+from anyspace._rllib.results import EvaluationResult, OldResult, averaged, joined
 from anyspace._rllib.workers import Workers
 from anyspace.algorithms import checkpoints, state
 from anyspace.answers import answers
@@ -106,6 +106,7 @@ class Script(algorithms.Algorithm[Any]):
         if self._callbacks is not None:
             episodes = self._tell(self._callbacks, self.counters.new)
             result["custom_metrics"] = averaged(episode.custom_metrics for episode in episodes)
+            result.hist_data = joined(episode.hist_data for episode in episodes)
             tell(self._callbacks.on_train_result, algorithm=self, result=result)
         return result
 
