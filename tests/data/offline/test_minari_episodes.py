@@ -87,3 +87,7 @@ def test_algorithms_learn_from_them_without_an_environment(name):
 def test_a_data_set_that_is_not_there_is_named(name):
     with pytest.raises(ConfigError, match="no data set 'task/none-v0' of Minari on this machine"):
         MinariEpisodes("task/none-v0")
+    with pytest.raises(
+        ConfigError, match=r"which has task/random-v0\. Did you mean 'task/random-v0'\? `minari download`"
+    ):
+        MinariEpisodes("task/randon-v0")

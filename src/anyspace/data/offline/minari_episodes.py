@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from anyspace.data.offline.json_lines import Columns
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, nearest
 from anyspace.spaces.serialize import Spaces
 
 PREFIX = "minari:"
@@ -89,6 +89,9 @@ def _loaded(name: str) -> Any:
     try:
         return minari.load_dataset(name)
     except (ValueError, FileNotFoundError) as error:
+        there = sorted(minari.list_local_datasets())
         raise ConfigError(
-            f"there is no data set {name!r} of Minari on this machine ({error}); `minari download {name}` gets it."
+            f"there is no data set {name!r} of Minari on this machine ({error}), which has"
+            f" {', '.join(there) or 'none'}.{nearest(name, there)} `minari download` gets one, and `minari list"
+            " remote` says which there are."
         ) from error
