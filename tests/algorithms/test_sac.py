@@ -570,11 +570,15 @@ class ScoredAsAWhole(MultiActionDistribution):
         (
             CHOICE,
             {"target_entropy": 1.2},
-            "`target_entropy` is 1.2 for the discrete parts .* at most 1.1 nats",
+            "`target_entropy` is 1.2 for the discrete parts .* at most 1.099 nats",
         ),
-        (PUSH, {"target_entropy": 2}, "`target_entropy` is 2 for the continuous parts .* at most 1.39 nats"),
+        (PUSH, {"target_entropy": 2}, "`target_entropy` is 2 for the continuous parts .* at most 1.386 nats"),
         (HYBRID, {"target_entropy": {"continuous": 2.0}}, "`target_entropy` is 2 for the continuous parts"),
-        (Simplex((3,)), {"target_entropy": -0.5}, "`target_entropy` is -0.5 for the continuous parts .* most -0.693"),
+        (
+            Simplex((3,)),
+            {"target_entropy": -0.5},
+            "`target_entropy` is -0.5 for the continuous parts .* most -0.6931 nats",
+        ),
         (
             CHOICE,
             {"model": {**MODEL, "custom_action_dist": GumbelSoftmax}},

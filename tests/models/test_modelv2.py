@@ -196,7 +196,7 @@ def test_a_forward_pass_returns_a_pair(answer):
 
 
 def test_what_else_came_of_a_pass_is_counted():
-    with pytest.raises(ModelError, match=r"but returned a tuple of 3\. What else there is belongs into attributes"):
+    with pytest.raises(ModelError, match=r"but returned a tuple of 3\. Keep what else there is in attributes"):
         Answering((1, [], 3))({"obs": torch.zeros(2, 2)})
 
 

@@ -54,7 +54,7 @@ class SACConfig(OffPolicyConfig):
     target_entropy: float | dict[str, float] | Literal["auto"] | None = "auto"
     """Entropy in nats that the temperature holds the policy at, a number, or where actions have choices and numbers one
     for each kind, "discrete" and "continuous". auto or None: 0.98 times the log of the number of allowed options for
-    choices, and -1 for each number."""
+    choices, and -1 for each number. It is at most the largest entropy that the actions can have."""
     td_error_loss_fn: Literal["huber", "mse"] = "huber"
     """Loss of the Q networks: half the squared error, which huber goes on linearly from an error of 1."""
     lr: float = 3e-4
@@ -219,7 +219,7 @@ class SAC(OffPolicy[SACConfig]):
             if target > largest[kind]:
                 raise ConfigError(
                     f"config key `target_entropy` is {target:g} for the {kind} parts of actions, but they have at most"
-                    f" {largest[kind]:.3g} nats: the temperature would rise for good. Take a lower one, or 'auto'."
+                    f" {largest[kind]:.4g} nats: the temperature would rise for good. Take a lower one, or 'auto'."
                 )
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:

@@ -75,14 +75,14 @@ def construct(
     """Build a model, without those of the optional keywords that its constructor (or one it calls) rejects."""
     try:
         model = model_class(*arguments, **keywords)
-        require_methods(model)
-        return model
     except TypeError as error:
         taken = _without_rejected(model_class, error, keywords, optional)
         if taken is None:
             _require_parameters(model_class, arguments, keywords, error)
             raise
-    return construct(model_class, arguments, taken, optional)
+        return construct(model_class, arguments, taken, optional)
+    require_methods(model)
+    return model
 
 
 def require_methods(model: ModelV2) -> None:
@@ -91,7 +91,7 @@ def require_methods(model: ModelV2) -> None:
     Raises:
         ModelError: one did.
     """
-    for name in METHODS:
+    for name in sorted(METHODS):
         found = getattr(model, name)
         if not callable(found):
             raise ModelError(

@@ -43,10 +43,13 @@ class ModelV2:
     Attributes:
         time_major: whether recurrent inputs come as [T, B, ...], and the rows of outputs and values step after step.
         view_requirements: what the model sees beside the present observation, by the name of the input column.
+        without_heads: the settings with which a custom model puts out what an algorithm's heads on it would make, for
+            messages; empty: there are no heads.
         networks_of: the algorithm whose networks it holds, each of which may be a custom model; None: it holds none.
     """
 
     framework: str = ""
+    without_heads: str = ""
     networks_of: str | None = None
 
     def __init__(
@@ -197,8 +200,8 @@ class ModelV2:
         if not isinstance(result, tuple | list) or len(result) != 2:
             came = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
             raise ModelError(
-                f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned {came}. What"
-                " else there is belongs into attributes of the model, or into metrics()."
+                f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned {came}. Keep"
+                " what else there is in attributes of the model, or report it by metrics()."
             )
         output, state_out = self.floats(result[0]), result[1]
         if not isinstance(state_out, list):

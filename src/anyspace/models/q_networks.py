@@ -112,6 +112,7 @@ class QNetworks(ModelV2):
     advantage_head: Any
     state_head: Any
     learns_values = False
+    without_heads = "hiddens=[] and dueling=False"
 
     def __init__(
         self,

@@ -19,7 +19,6 @@ from anyspace.errors import AnyspaceError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.q_networks import QNetworks
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import on_device
 from anyspace.policy.batch import Batch
@@ -356,11 +355,11 @@ def explained(policy: Pipeline, when: str) -> Iterator[None]:
     except Exception as error:
         states = [state.shape for state in policy.views.initial]
         model, width = policy.model, f"num_outputs = {policy.num_outputs}"
-        is_width = type(model).action_inputs is ModelV2.action_inputs or model.num_outputs in (None, policy.num_outputs)
-        if not is_width:
+        makes_more = type(model).action_inputs is not ModelV2.action_inputs
+        if makes_more and model.num_outputs not in (None, policy.num_outputs):
             width = f"{model.num_outputs} numbers a row, of which {policy.num_outputs} are made for the actions"
-            if isinstance(model, QNetworks):
-                width += f" (hiddens=[] and dueling=False let it put out these {policy.num_outputs} itself)"
+            if model.without_heads:
+                width += f" ({model.without_heads} let it put out these {policy.num_outputs} itself)"
         raise ModelError(
             f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}:"
             f" {' '.join(str(error).split())}. It was given obs of {policy.obs_space}"
