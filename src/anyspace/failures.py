@@ -1,4 +1,4 @@
-"""What fails beside training, which goes on: told once, and again only after everything has worked."""
+"""What fails beside training, which goes on: each of it told once, and again only after it has worked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Failures:
         self.latest: dict[str, Exception] = {}
 
     def add(self, name: str, error: Exception) -> bool:
-        """Take in that something failed; return whether that is to be told, which it is if nothing failed before."""
-        is_new = not self.latest
+        """Take in that something failed; return whether that is to be told, which it is if it worked before."""
+        is_new = name not in self.latest
         self.latest[name] = error
         return is_new
 

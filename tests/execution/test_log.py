@@ -148,6 +148,17 @@ def test_an_empty_file_is_no_log(tmp_path: Path) -> None:
     assert column(tmp_path, "learner/loss") == ["1.25"]
 
 
+def test_a_table_that_somebody_moved_away_begins_anew(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    log.write(result(10))
+    (tmp_path / "metrics.csv").rename(tmp_path / "kept.csv")
+    log.write(result(20))
+    log.write(result(30, fresh=2))
+    log.close()
+    assert column(tmp_path, "timesteps_total") == ["20", "30"]
+    assert column(tmp_path, "fresh") == ["", "2"]
+
+
 def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row may have been written in part, or the whole table been written anew for a column that is new."""
     log = MetricsLog(tmp_path)

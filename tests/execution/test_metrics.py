@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError
@@ -31,6 +32,21 @@ def test_what_only_some_steps_report_is_averaged_over_those():
     assert mean_results(calls, np.asarray, 1) == {"a": 3.0, "b": 4.0, "c": 0.5}
     with pytest.raises(NonFiniteError, match="gradient step 2 of 2: rare is inf"):
         mean_results([Result({"a": 1.0}), Result({"rare": np.inf})], np.asarray, 1)
+    one_call = Result({"a": np.zeros(4), "rare": np.array([1.0, np.nan])})
+    with pytest.raises(NonFiniteError, match=r"^iteration 1: rare is nan"):  # nobody knows which of the four it was
+        mean_results([one_call], np.asarray, 1)
+
+
+def test_scalars_of_a_device_are_fetched_at_once():
+    fetched = []
+
+    def numpy(tensor):
+        fetched.append(tensor.shape)
+        return tensor.numpy()
+
+    calls = [Result({"a": torch.tensor(float(i)), "b": torch.tensor([i])}) for i in range(4)]
+    assert mean_results(calls, numpy, 1) == {"a": 1.5, "b": 1.5}
+    assert fetched == [(4,), *[(1,)] * 4]
 
 
 def test_parts_of_one_step_are_averaged_over_their_rows():

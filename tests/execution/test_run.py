@@ -417,7 +417,7 @@ class Disk:
 
 
 def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is one warning a spell, writing is tried again, and no row of the metrics is missing at the end."""
+    """Each file has one warning a spell, writing is tried again, and no row of the metrics is missing at the end."""
     now = [0.0]
     monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
     disk, kept, warned = Disk(monkeypatch), [], []
@@ -429,11 +429,16 @@ def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(run_module._LOG, "warning", lambda text: warned.append((iteration, text)))
 
     ran(Counts(range(100), on_train=on_train), tmp_path, 160, every=60)
-    assert [iteration for iteration, _ in warned] == [6, 12]
-    assert warned[0][1] == (
-        f"{tmp_path} cannot be written (No space left on device). Training goes on, and writing is tried again; until"
-        " then the latest checkpoint is of 0 steps."
-    )
+    spell = "cannot be written (No space left on device). Training goes on, and writing is tried again"
+    assert warned == [
+        (iteration, f"{tmp_path}: the {what} {spell}{until}.")
+        for iteration, steps in ((6, 0), (12, 90))
+        for what, until in (
+            ("metrics", ""),
+            ("best checkpoint", ""),
+            ("latest checkpoint", f"; until then it is that of {steps} steps"),
+        )
+    ]
     assert kept == [0] * 9 + [90] * 6 + [150]
     assert saved(tmp_path) == saved(tmp_path / "best") == 160
     rows = [int(row["timesteps_total"]) for row in read_metrics(tmp_path / "metrics.csv")]
@@ -451,8 +456,11 @@ def test_a_disk_that_stays_full_is_an_error_at_the_end(
 
     with pytest.raises(CheckpointError) as caught:
         ran(Counts(on_train=on_train), tmp_path, 60, every=20)
-    (text,) = caplog.messages
-    assert "latest checkpoint is of 20 steps" in text
+    assert [text.removeprefix(f"{tmp_path}: the ") for text in caplog.messages] == [
+        "metrics cannot be written (No space left on device). Training goes on, and writing is tried again.",
+        "latest checkpoint cannot be written (No space left on device). Training goes on, and writing is tried again;"
+        " until then it is that of 20 steps.",
+    ]
     assert str(caught.value) == (
         "The checkpoint of 60 steps cannot be written (No space left on device). The one of 20 steps is whole: make"
         f" room on the disk, and go on from there with\n  anyspace train --resume {tmp_path}"

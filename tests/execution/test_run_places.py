@@ -6,10 +6,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anyspace.errors import ConfigError
+from anyspace.execution import run_folder
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.run import Saving, learn
 from tests.support.counts import Counts, ran, saved
 
@@ -31,6 +34,26 @@ def test_a_folder_in_which_nothing_can_be_made(tmp_path: Path) -> None:
         pytest.skip("there is no /proc")
     with pytest.raises(ConfigError, match="cannot write a run into /proc/self/run: "):
         ran(Counts(), Path("/proc/self/run"))
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["as before", "with a new column"])
+def test_a_run_goes_on_beside_a_table_that_somebody_spoilt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    def on_train(iteration: int) -> None:
+        if iteration == 4:
+            (tmp_path / "metrics.csv").write_text("notes of mine\n1;2;3\n")
+
+    def with_a_column(algorithm: Counts, result: dict[str, Any]) -> None:
+        if is_new and algorithm.timesteps_total > 50:
+            result["mine"] = 1.0
+
+    monkeypatch.setattr(run_folder, "draw_learning_curve", draw_learning_curve)
+    done = Counts(on_train=on_train)
+    learn(done, 80, tmp_path, False, saving=Saving(20), progress=False, callback=with_a_column)
+    assert saved(tmp_path) == 80
+    place = "metrics" if is_new else "learning curve"
+    assert f"{tmp_path}: the {place} cannot be written ({tmp_path / 'metrics.csv'} is damaged" in caplog.text
 
 
 @pytest.fixture
@@ -88,8 +111,8 @@ def test_a_run_goes_on_while_its_disk_is_full(disk: Path, caplog: pytest.LogCapt
             fillers[0].unlink()
 
     learn(Counts(range(100), on_train=on_train), 150, disk / "run", False, saving=Saving(20), progress=False)
-    (text,) = caplog.messages
-    assert "cannot be written (No space left on device)" in text
+    assert caplog.messages
+    assert all("cannot be written (No space left on device)" in text for text in caplog.messages)
     assert saved(disk / "run") == 150
     assert len((disk / "run" / "metrics.csv").read_text().splitlines()) == 16
     assert not list((disk / "run").rglob("*.partial*"))

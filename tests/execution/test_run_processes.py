@@ -245,8 +245,9 @@ def limited() -> int:
     learn(Counts(on_train=on_train), 120, "run", overwrite=False, saving=Saving(20), progress=False)
     assert kept == [0, 0, 20, 20, 20, 20, 20, 20, 20, 20, 100, 100]
     assert [record.getMessage() for record in told.buffer] == [
-        "run cannot be written (File too large). Training goes on, and writing is tried again; until then the latest"
-        " checkpoint is of 20 steps."
+        "run: the metrics cannot be written (File too large). Training goes on, and writing is tried again.",
+        "run: the latest checkpoint cannot be written (File too large). Training goes on, and writing is tried again;"
+        " until then it is that of 20 steps.",
     ]
     return 0
 

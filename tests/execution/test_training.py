@@ -222,6 +222,16 @@ def test_a_number_that_is_not_finite_names_iteration_and_step() -> None:
         Bad(Endless, FAST, minibatch_size=4, preset="none").train()
 
 
+def test_a_number_of_a_round_that_is_not_finite_is_named() -> None:
+    class Bad(PPO):
+        def updates(self, policy: Any, trajectory: Any) -> Any:
+            yield from super().updates(policy, trajectory)
+            return {"share": float("nan")}
+
+    with pytest.raises(NonFiniteError, match=r"iteration 1: .*updates\(\) reports that share is nan\."):
+        Bad(Endless, FAST, preset="none").train()
+
+
 def test_a_weight_that_became_infinite_is_found() -> None:
     class Explodes(PPO):
         def losses(self, policy: Any, batch: Any) -> Any:

@@ -95,6 +95,31 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         np.testing.assert_allclose(np.asarray(ours), numpys, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64", "float32"])
+def test_numbers_of_any_type_agree_with_numpy(framework: Framework, dtype: str) -> None:
+    data = np.array([[200, 1, 3], [0, 2, 100]]).astype(dtype)
+    x, ns = framework.array(data, dtype), xp(framework.array(data, dtype))
+    large = framework.array(data > 1, "bool")
+    expected = {
+        "where": (ns.where(large, x, 0.5), np.where(data > 1, data, 0.5)),
+        "where the other way": (ns.where(large, 0.5, x), np.where(data > 1, 0.5, data)),
+        "where of numbers": (ns.where(large, 1.5, 0), np.where(data > 1, 1.5, 0)),
+        "where of integers": (ns.where(large, 300, -1), np.where(data > 1, 300, -1)),
+        "where of both": (
+            ns.where(large, x, ns.cast(x, like=framework.array([1.0])) / 4),
+            np.where(data > 1, data, data / 4),
+        ),
+        "sum": (ns.sum(x), data.sum()),
+        "mean": (ns.mean(x), data.mean()),
+        "mean axis": (ns.mean(x, axis=-1, keepdims=True), data.mean(-1, keepdims=True)),
+    }
+    if dtype != "bool":
+        expected["clip"] = (ns.clip(x, 0.5, 2.5), np.clip(data, 0.5, 2.5))
+        expected["clip above"] = (ns.clip(x, None, 1.5), np.minimum(data, 1.5))
+    for name, (ours, numpys) in expected.items():
+        np.testing.assert_allclose(np.asarray(ours), numpys, rtol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (0, 3))])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_convolutions_are_what_loops_give(

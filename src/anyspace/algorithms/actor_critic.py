@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-import numpy as np
-
 from anyspace.algorithms.algorithm import Algorithm
-from anyspace.algorithms.on_policy import OnPolicyConfig, has_entropy, require_own_samples
+from anyspace.algorithms.on_policy import OnPolicyConfig, explained, has_entropy, require_own_samples
 from anyspace.config import require
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses, Result
-from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
@@ -214,11 +210,7 @@ class ActorCriticAlgorithm(Algorithm[C]):
         """
         numbers: dict[str, Any] = {"entropy_coeff": float(self.entropy_coeff)}
         if self.config.has_critic:
-            with np.errstate(over="ignore", invalid="ignore"):
-                explained = explained_variance(batch["value_targets"], batch["vf_preds"])
-            share = float(self.policy.runtime.numpy(explained))
-            if math.isfinite(share):  # squares may be beyond float32
-                numbers["explained_variance"] = share
+            numbers |= explained(self.policy, batch)
         return numbers
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from anyspace.algorithms.offline import Offline, OfflineConfig
-from anyspace.algorithms.on_policy import gae, minibatches, training_rows
+from anyspace.algorithms.on_policy import explained, gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.rows import Rows
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses
-from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
@@ -128,8 +127,7 @@ class MARWIL(Offline[MARWILConfig]):
         norm, rate = float(self.squared_norm), config.moving_average_sqd_adv_norm_update_rate
         self.squared_norm.assign(norm + rate * (mean_square - norm))
         yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
-        explained = explained_variance(batch["value_targets"], batch["vf_preds"])
-        return {"squared_norm": float(self.squared_norm), "explained_variance": explained}
+        return {"squared_norm": float(self.squared_norm), **explained(policy, batch)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return -mean(w (log pi + bc_logstd_coeff log sigma)) + vf_coeff / 2 mean (R - V)^2, and both terms.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -166,6 +167,13 @@ def has_entropy(policy: Policy, *, asked: bool) -> bool:
             " implement entropy()."
         )
     return distribution.has_entropy
+
+
+def explained(policy: Policy, batch: Batch) -> dict[str, float]:
+    """Return how well the values of training rows explain their targets, as a metric: none beyond float32's range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        share = float(policy.runtime.numpy(returns.explained_variance(batch["value_targets"], batch["vf_preds"])))
+    return {"explained_variance": share} if math.isfinite(share) else {}
 
 
 def training_rows(

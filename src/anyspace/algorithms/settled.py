@@ -55,7 +55,8 @@ class Settled(Explains, metaclass=ExplainsOnClass):
 
 def _require_no_number(place: str, held: object, value: object) -> None:
     """Raise :class:`ConfigError` where a number would take the place of what holds one for losses and checkpoints."""
-    if isinstance(held, Stateful) and isinstance(value, numbers.Real):
+    # Every attribute that is set comes here, and what asks a protocol takes long.
+    if isinstance(value, numbers.Real) and not isinstance(held, numbers.Real) and isinstance(held, Stateful):
         ways = f"write {place}.assign({value!r})" if hasattr(held, "assign") else "give its schedule when you build it"
         raise ConfigError(
             f"{place} is a {type(held).__name__}, which losses read and checkpoints hold; {value!r} cannot take its"

@@ -46,12 +46,12 @@ class ReturnMoments:
 
     def __call__(self, trajectory: Trajectory) -> Moments:
         """Return count, mean and sum of squared deviations [B, 3] of the returns at the trajectory's valid steps."""
-        rewards, valid = clipped(trajectory.rewards, self._clip), trajectory.valid
+        rewards, valid, done = clipped(trajectory.rewards, self._clip), trajectory.valid, trajectory.done
         running, returns = self._running, np.empty(rewards.shape)
         for t in range(len(rewards)):
             running = np.where(valid[t], self._gamma * running + rewards[t], running)
             returns[t] = running
-            running = np.where(trajectory.done[t], 0.0, running)
+            running = np.where(done[t], 0.0, running)
         self._running = running
         count = valid.sum(axis=0)
         mean = np.where(valid, returns, 0.0).sum(axis=0) / np.maximum(count, 1)

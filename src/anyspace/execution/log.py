@@ -100,9 +100,10 @@ class _Table:
     def flush(self) -> None:
         if not self._waiting:
             return
-        if not self._started:
-            before = _first_step(self._waiting[0])
-            self._rewrite(read_metrics(self._file, before=before) if self._file.exists() else [])
+        if not self._file.exists():  # a new run, or somebody moved it away
+            self._rewrite([])
+        elif not self._started:
+            self._rewrite(read_metrics(self._file, before=_first_step(self._waiting[0])))
         elif not {name for row in self._waiting for name in row} <= set(self._columns):
             self._rewrite(read_metrics(self._file))
         else:

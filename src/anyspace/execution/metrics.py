@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anyspace.answers import Explains
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
 from anyspace.execution.learner import Result, Steps, as_numpy
 from anyspace.foreign_names import RESULT
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
+
+Doubles = npt.NDArray[np.float64]
+
+_NOWHERE = [-1]
+"""The place of a number that some step reported, nobody knows which."""
 
 
 def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray], iteration: int) -> dict[str, float]:
@@ -27,27 +32,39 @@ def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray]
     Raises:
         NonFiniteError: a value is NaN or infinite; names the iteration, the step and the value.
     """
-    table: dict[str, list[tuple[int, float]]] = {}
-    step = 0
+    reported: dict[str, list[tuple[Sequence[int], Array | float]]] = {}
+    count = 0
     for result in results:
-        columns = {name: np.atleast_1d(as_numpy(value, numpy)) for name, value in result.metrics.items()}
-        for name, values in columns.items():
-            table.setdefault(name, []).extend((step + i, float(value)) for i, value in enumerate(values))
-        step += max(map(len, columns.values()), default=1)
-    wrong = {
-        name: next(at for at, value in values if not math.isfinite(value))
-        for name, values in table.items()
-        if not all(math.isfinite(value) for _, value in values)
-    }
+        lengths = {name: (*getattr(value, "shape", ()), 1)[0] for name, value in result.metrics.items()}
+        before, count = count, count + max(lengths.values(), default=1)
+        for name, value in result.metrics.items():
+            is_whole = before + lengths[name] == count  # else nobody knows which of the steps reported it
+            places = range(before, count) if is_whole else _NOWHERE * lengths[name]
+            reported.setdefault(name, []).append((places, value))
+    table = {name: _fetched([value for _, value in parts], numpy) for name, parts in reported.items()}
+    wrong: dict[str, tuple[int, float]] = {}
+    for name, values in table.items():
+        if not (finite := np.isfinite(values)).all():
+            first = int(finite.argmin())
+            places = [place for places, _ in reported[name] for place in places]
+            wrong[name] = places[first], float(values[first])
     if wrong:
-        first = min(wrong.values())
-        name = "total_loss" if wrong.get("total_loss") == first else min(wrong, key=lambda key: wrong[key])
+        name = min(wrong, key=lambda name: (wrong[name][0] < 0, wrong[name][0], name != "total_loss"))
+        place, value = wrong[name]
+        where = "" if place < 0 else f", gradient step {place + 1} of {count}"
         raise NonFiniteError(
-            f"iteration {iteration}, gradient step {first + 1} of {step}: {name} is {dict(table[name])[first]}."
+            f"iteration {iteration}{where}: {name} is {value}."
             " Lower `lr`, set `grad_clip`, or look at the scale of rewards and observations. Checkpoints saved so far"
             " are whole; this model is not."
         )
-    return {name: float(np.mean([value for _, value in values])) for name, values in table.items()}
+    return {name: float(np.mean(values)) for name, values in table.items()}
+
+
+def _fetched(values: Sequence[Array | float], numpy: Callable[[Array], NumpyArray]) -> Doubles:
+    """Return what all results report under a name side by side; scalars of a device come at once, as each one waits."""
+    if all(getattr(value, "shape", None) == () and not isinstance(value, np.generic) for value in values):
+        return np.asarray(numpy(xp(values[0]).stack(values)), np.float64)
+    return np.concatenate([np.atleast_1d(as_numpy(value, numpy)).astype(np.float64) for value in values])
 
 
 def of_one_step(result: Result, steps: Steps, numpy: Callable[[Array], NumpyArray]) -> Result:

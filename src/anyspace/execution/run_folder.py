@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from anyspace.errors import CheckpointError
+from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
@@ -204,7 +204,7 @@ class RunFolder(os.PathLike[str]):
         if algorithm.counters.is_best:
             self._best = self._evaluated or self._current(algorithm)
             if time.monotonic() - self._best_written > BEST_INTERVAL:
-                self._attempt("best", self._save_best)
+                self._attempt("best checkpoint", self._save_best)
         if not algorithm.evaluates_beside:
             self._evaluated = None
         elif self._evaluated is None:
@@ -213,7 +213,7 @@ class RunFolder(os.PathLike[str]):
     @property
     def is_due(self) -> bool:
         """Whether the latest checkpoint is old or an earlier run's, or one that failed is to be tried again."""
-        if "checkpoint" in self._failures.latest:
+        if "latest checkpoint" in self._failures.latest:
             return time.monotonic() - self._tried >= RETRY_INTERVAL
         return self._on_disk is None or time.monotonic() - self._written >= CHECKPOINT_INTERVAL
 
@@ -222,8 +222,8 @@ class RunFolder(os.PathLike[str]):
         if self._whole is None:
             return False
         before, _ = self._on_disk, self._current(algorithm)
-        self._attempt("checkpoint", self._save)
-        self._attempt("best", self._save_best)
+        self._attempt("latest checkpoint", self._save)
+        self._attempt("best checkpoint", self._save_best)
         return self._on_disk is not before
 
     def save_exact(self, algorithm: Trainable) -> None:
@@ -242,10 +242,10 @@ class RunFolder(os.PathLike[str]):
 
     def keep(self, number: int, *, exact: bool) -> None:
         """Keep the latest checkpoint, or the latest exact one, as one of ``number`` that stay."""
-        if ("exact checkpoint" if exact else "checkpoint") in self._failures.latest:
+        if ("exact checkpoint" if exact else "latest checkpoint") in self._failures.latest:
             return  # the one that is there is an earlier one, of which nobody asked that it be kept
         name = run_files.EXACT if exact else run_files.LATEST
-        self._attempt("checkpoints", lambda: run_files.keep_checkpoint(self._place, name, number))
+        self._attempt("kept checkpoint", lambda: run_files.keep_checkpoint(self._place, name, number))
 
     @property
     def needs_trust(self) -> bool:
@@ -261,8 +261,8 @@ class RunFolder(os.PathLike[str]):
 
     def require_saved(self) -> None:
         """Raise :class:`CheckpointError` where the latest state that was to be saved could not be written."""
-        if self._whole is not None and "checkpoint" in self._failures.latest:
-            raise CheckpointError(self._loss(self._whole, self._failures.latest["checkpoint"]))
+        if self._whole is not None and "latest checkpoint" in self._failures.latest:
+            raise CheckpointError(self._loss(self._whole, self._failures.latest["latest checkpoint"]))
 
     def rescue(self) -> str:
         """Save the last whole iteration of a run that ends early; return what became of it, and how to go on."""
@@ -285,11 +285,12 @@ class RunFolder(os.PathLike[str]):
         """Finish the files and draw the learning curve."""
         if self._log is None or self._whole is None:
             return
-        self._attempt("best", self._save_best)
+        self._attempt("best checkpoint", self._save_best)
         self._attempt("metrics", self._log.close)
         metrics, picture = self._place / run_files.METRICS_FILE, self._place / run_files.PICTURE_FILE
         if metrics.exists():
-            self._attempt("learning curve", lambda: draw_learning_curve(metrics, picture, self._title))
+            drawn = f"`anyspace plot {self.path}` draws it"
+            self._attempt("learning curve", lambda: draw_learning_curve(metrics, picture, self._title), drawn)
 
     def _loss(self, whole: _Copy, error: Exception) -> str:
         reason = error.strerror if isinstance(error, OSError) else None
@@ -357,16 +358,16 @@ class RunFolder(os.PathLike[str]):
         write_checkpoint(self._place / run_files.BEST, *self._best.snapshot())
         self._best = None
 
-    def _attempt(self, what: str, write: Callable[[], None]) -> None:
-        """Write, or warn that it fails, once until everything can be written again."""
+    def _attempt(
+        self, what: str, write: Callable[[], None], remedy: str = "Training goes on, and writing is tried again"
+    ) -> None:
+        """Write, or warn that it fails, once until it can be written again."""
         try:
             write()
-        except (OSError, CheckpointError) as error:
+        except (OSError, AnyspaceError) as error:
             if self._failures.add(what, error):
-                told = (error.strerror if isinstance(error, OSError) else None) or error
-                _LOG.warning(
-                    f"{self.path} cannot be written ({told}). Training goes on, and writing is tried again; until then"
-                    f" the latest checkpoint is of {self._steps_on_disk:,} steps."
-                )
+                told = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
+                until = f"; until then it is that of {self._steps_on_disk:,} steps" if "latest" in what else ""
+                _LOG.warning(f"{self.path}: the {what} cannot be written ({told}). {remedy}{until}.")
         else:
             self._failures.end(what)

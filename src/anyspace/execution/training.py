@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Training:
             rows: rows that a gradient step takes.
 
         Raises:
-            NonFiniteError: a loss or a weight became NaN or infinite.
+            NonFiniteError: a loss, a weight or a number that `updates` reports became NaN or infinite.
             ModelError: in the first iteration, the model has nothing that would learn.
         """
         done, counters, runtime = Iteration(), self.counters, self.policy.runtime
@@ -187,7 +188,14 @@ class Training:
             raise ConfigError(f"{where} must return a dict of metrics, or nothing, but returned {described(metrics)}.")
         require_metrics(metrics, self.learner.learning_rates(), where)
         numpy = self.policy.runtime.numpy
-        return {name: float(as_numpy(value, numpy)) for name, value in metrics.items()}
+        numbers = {name: float(as_numpy(value, numpy)) for name, value in metrics.items()}
+        for name, number in numbers.items():
+            if not math.isfinite(number):
+                raise NonFiniteError(
+                    f"iteration {self.counters.training_iteration + 1}: {where} reports that {name} is {number}. Leave"
+                    " out what has no value. Checkpoints saved so far are whole."
+                )
+        return numbers
 
 
 def _with_rows(asked: object, where: str) -> Batch | Steps:

@@ -382,7 +382,8 @@ class Pipeline:
     def state(self) -> dict[str, NumpyArray]:
         """Return everything an action depends on, by name: weights, random sources, exploration's state."""
         remembered = self.exploration.state() if isinstance(self.exploration, StatefulExploration) else {}
-        own = tree.prefixed("exploration", remembered)
+        # Copies: an exploration of a user's may return the arrays that it counts in.
+        own = tree.prefixed("exploration", {name: np.array(value) for name, value in remembered.items()})
         return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state()), **own}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:

@@ -52,6 +52,16 @@ class Narrow(Mine):
         pass
 
 
+class Forgetful(Mine):
+    def state(self) -> dict[str, Any]:
+        return {}
+
+
+class Unsaved(Mine):
+    def load_state(self, state: Any) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -60,6 +70,8 @@ class Narrow(Mine):
             r"made as OfRllib\(action_space, place, \*\*keywords\), but OfRllib\(.* It looks like a class for RLlib",
         ),
         (Deaf, r"Deaf has no method at\(timestep\)"),
+        (Forgetful, r"Forgetful has state\(\), but no load_state\(\): .* Write both"),
+        (Unsaved, r"Unsaved has load_state\(\), but no state\(\): "),
         (Narrow, r"Narrow\.choose\(.* is called as choose\(distribution, \*, explore, rng, noise\): "),
     ],
 )
@@ -105,4 +117,25 @@ def test_a_policy_checks_what_it_is_told() -> None:
     algorithm.close()
     algorithm = make(exploration_config={"type": Mine})
     assert algorithm.train()["timesteps_this_iter"]
+    algorithm.close()
+
+
+def test_a_saved_state_stays_as_it_was_when_the_counting_goes_on() -> None:
+    class Counting(Mine):
+        def __init__(self, action_space: Any, place: Any):
+            super().__init__(action_space, place)
+            self.counts = np.zeros(3)
+
+        def state(self) -> dict[str, Any]:
+            return {"counts": self.counts}
+
+        def load_state(self, state: dict[str, Any]) -> None:
+            self.counts[:] = state["counts"]
+
+    algorithm = make(exploration_config={"type": Counting})
+    saved = algorithm.policy.state()
+    algorithm.policy.exploration.counts += 7
+    assert saved["exploration/counts"].tolist() == [0, 0, 0]
+    algorithm.policy.load_state(saved)
+    assert algorithm.policy.exploration.counts.tolist() == [0, 0, 0]
     algorithm.close()

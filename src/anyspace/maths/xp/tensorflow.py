@@ -17,7 +17,7 @@ class _TensorFlow(Namespace):
 
     None draws from its global source.
 
-    TensorFlow converts no dtypes by itself: where two arrays meet, the one takes the other's.
+    TensorFlow converts no dtypes by itself: where two sides meet, they take one that holds both.
     """
 
     array_type = (tf.Tensor, tf.Variable)
@@ -40,16 +40,25 @@ class _TensorFlow(Namespace):
     def holds(self, x: Array) -> Array:
         return tf.cast(x, tf.bool)
 
+    def _together(self, x: Array | float, y: Array | float) -> tuple[Array, Array]:
+        """Return two sides as tensors of one dtype; a plain number takes the other's, unless it is of a wider kind."""
+        dtypes = [_dtype(side) for side in (x, y)]
+        arrays = [dtype for side, dtype in zip((x, y), dtypes, strict=True) if not isinstance(side, (int, float))]
+        dtype = max(arrays or dtypes, key=lambda dtype: (*_kind(dtype), dtype.size))
+        widest = max(dtypes, key=_kind)
+        dtype = widest if _kind(widest) > _kind(dtype) else dtype
+        return tf.cast(x, dtype), tf.cast(y, dtype)
+
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
-        like = x if isinstance(x, self.array_type) else y
-        return tf.where(condition, self.cast(x, like=like), self.cast(y, like=like))
+        return tf.where(condition, *self._together(x, y))
 
     def clip(self, x: Array, low: Array | float | None, high: Array | float | None) -> Array:
-        above = x if low is None else tf.maximum(x, self.cast(low, like=x))
-        return above if high is None else tf.minimum(above, self.cast(high, like=x))
+        above = x if low is None else tf.maximum(*self._together(x, low))
+        return above if high is None else tf.minimum(*self._together(above, high))
 
     def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-        return tf.reduce_sum(tf.cast(x, tf.int64) if x.dtype == tf.bool else x, axis, keepdims)
+        narrow = not x.dtype.is_floating and x.dtype.size < 4
+        return tf.reduce_sum(tf.cast(x, tf.int64) if narrow else x, axis, keepdims)
 
     def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
         return tf.reduce_mean(x if x.dtype.is_floating else tf.cast(x, tf.float32), axis, keepdims)
@@ -236,6 +245,18 @@ class _TensorFlow(Namespace):
 
 
 NAMESPACE = _TensorFlow()
+
+
+def _dtype(side: Array | float) -> tf.DType:
+    """Return the dtype of an array, or the one that a plain number has by itself."""
+    if isinstance(side, int):
+        return tf.bool if isinstance(side, bool) else tf.int64
+    return tf.as_dtype(getattr(side, "dtype", tf.float32))
+
+
+def _kind(dtype: tf.DType) -> tuple[bool, bool]:
+    """Return what orders booleans, integers and floats."""
+    return dtype.is_floating, dtype != tf.bool
 
 
 def _known(shape: Iterable[int | None], rows: Array) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
+from anyspace.maths.xp.base import Array, Axis, Namespace, Padding, Rng
 
 
 class _Torch(Namespace):
@@ -35,6 +35,9 @@ class _Torch(Namespace):
 
     def cast(self, x: Any, *, like: Array) -> Array:
         return self.asarray(x, like=like).to(like.dtype)
+
+    def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return torch.mean(x if x.is_floating_point() else x.float(), axis, keepdims)
 
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
         return torch.full(shape, value, dtype=self._float_dtype(like), device=like.device)

@@ -65,6 +65,12 @@ def require_methods(key: str, exploration: object) -> None:
                 f"config key `{key}`: {name}.{method}{inspect.signature(found)} is called as {method}({spelt}):"
                 f" {error}. {_PAGE}"
             ) from error
+    has, lacks = sorted(("state", "load_state"), key=lambda method: not callable(getattr(exploration, method, None)))
+    if callable(getattr(exploration, has, None)) and not callable(getattr(exploration, lacks, None)):
+        raise ConfigError(
+            f"config key `{key}`: {name} has {has}(), but no {lacks}(): a checkpoint holds what the one returns,"
+            f" for the other to restore. Write both, or neither. {_PAGE}"
+        )
 
 
 class ChoiceCheck:
