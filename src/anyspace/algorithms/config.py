@@ -17,6 +17,7 @@ from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.errors import ConfigError
 from anyspace.foreign_names import SETTINGS
+from anyspace.frozen import Frozen
 from anyspace.hints import Hints
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
@@ -41,7 +42,7 @@ RENAMED = {
 
 
 @dataclass(frozen=True)
-class AlgorithmConfig(ScaleConfig, Explains):
+class AlgorithmConfig(ScaleConfig, Explains, Frozen):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +101,10 @@ class AlgorithmConfig(ScaleConfig, Explains):
     """Bytes after which another file is begun, at least 1."""
 
     _foreign = SETTINGS
+    _instead = (
+        "Give {key}={value} when you build it, or load(path, {key}={value}) to go on from a checkpoint with another"
+        " value. Schedules change values while training; dataclasses.replace(config, {key}={value}) is a changed copy."
+    )
 
     # Keys that say where a run begins; one that goes on from a checkpoint has no use for them.
     of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)

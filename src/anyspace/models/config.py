@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from anyspace.config import MISTAKEN, copied, require
 from anyspace.errors import ConfigError
+from anyspace.frozen import Frozen
 
 DEPRECATED_VALUE = -1
 """Default of the keys that only old configurations still name."""
@@ -33,8 +34,10 @@ _SIZES = (
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Frozen):
     """How the default models are built, or which custom model takes their place."""
+
+    _instead = "Give model={{{key!r}: {value}}} when you build it."
 
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256], metadata={MISTAKEN: _SIZES})
     """Sizes of the dense hidden layers, each at least 1."""
