@@ -198,6 +198,15 @@ SETTINGS = {
         ("get", "to_dict", "keys", "items", "values", "copy", "update"),
         "Settings are attributes: algorithm.config.lr; vars(algorithm.config) is a dict of all.",
     ),
+    **dict.fromkeys(
+        (
+            *("build", "build_algo", "environment", "training", "rollouts", "env_runners", "evaluation", "exploration"),
+            *("callbacks", "debugging", "reporting", "checkpointing", "resources", "fault_tolerance", "offline_data"),
+            *("multi_agent", "learners", "rl_module", "api_stack"),
+        ),
+        "RLlib's builder is PPOConfig of anyspace.rllib.algorithms.ppo, and likewise of the others. Here keys are given"
+        " at once: PPO('CartPole-v1', lr=1e-3).",
+    ),
     "env": "The environment is no setting: `algorithm.policy` has its spaces, and print(algorithm) names it.",
     "framework_str": "It is `config.framework` here.",
     "is_multi_agent": "There is one agent.",

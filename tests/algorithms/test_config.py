@@ -113,6 +113,7 @@ def test_settings_are_no_dict() -> None:
         ("multiagent", "There is one policy"),
         ("env", "The environment is no setting"),
         ("get", "Settings are attributes"),
+        ("training", "RLlib's builder is PPOConfig of anyspace.rllib.algorithms.ppo"),
     ],
 )
 def test_names_of_other_libraries_settings_are_explained(name: str, answer: str) -> None:
