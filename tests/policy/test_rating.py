@@ -147,6 +147,16 @@ def test_actions_that_are_none(actions: Any, message: str) -> None:
         policy.evaluate_actions(OBS, np.array(actions))
 
 
+@pytest.mark.parametrize(
+    ("space", "actions"),
+    [(Discrete(2), 0), (Box(-1, 1, (2,)), [0.1, 0.2]), (Tuple([Discrete(2), Discrete(3)]), (0, 1))],
+)
+def test_an_action_that_is_not_stacked(space: gym.Space[Any], actions: Any) -> None:
+    """Two numbers of one action are not the actions of two observations."""
+    with pytest.raises(ObservationError, match="actions: expected 2, one for each observation, got one that is not"):
+        made(space).evaluate_actions(OBS[:2], actions)
+
+
 def test_an_observation_that_is_not_stacked() -> None:
     with pytest.raises(ObservationError, match=r"observations, stacked \[N, ...\], got one. Stack it alone"):
         made(Discrete(3)).predict_values(OBS[0])

@@ -19,6 +19,7 @@ from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.seeing import ROW, SeeingOptions, Sees
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import Encoder, find_fault, normalize_action
+from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
 
 
@@ -81,8 +82,11 @@ def samples_of(pipeline: Pipeline, actions: Tree, count: int) -> Tree:
     fault = find_fault(encode, leaves)
     if fault is not None:
         raise ObservationError(f"{fault.leaf.place('action')}: row {fault.index[0]}: {fault.what}.")
-    if len(leaves[0]) != count:
-        raise ObservationError(f"actions: expected {count}, one for each observation, got {len(leaves[0])}.")
+    for spec, leaf in zip(encode.specs, leaves, strict=True):
+        rows = batch_shape(spec, leaf)
+        if rows[:1] != (count,):
+            came = rows[0] if rows else "one that is not stacked"
+            raise ObservationError(f"actions: expected {count}, one for each observation, got {came}.")
     in_numpy = tree.map_leaves(np.asarray, actions)  # of whatever framework they are
     samples = normalize_action(space, in_numpy, normalize=pipeline.config.normalize_actions)
     return tree.map_leaves(pipeline.runtime.asarray, samples)
