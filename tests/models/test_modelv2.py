@@ -154,7 +154,7 @@ def test_a_model_is_called_with_an_input_dict_or_a_list_of_one(wrap):
     assert given["obs_flat"].tolist() == [[1, 0, 0]] * 2
     assert (given_state, seq_lens, state) == ([], None, [])
     assert out is model.last_output()
-    with pytest.raises(KeyError, match="obs"):
+    with pytest.raises(ModelError, match=r"Answering was called with a dict of 'rewards': `obs` is missing"):
         model(wrap({"rewards": 1}))
 
 

@@ -1,12 +1,15 @@
 import sys
 
+import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+import torch
+from gymnasium.spaces import Box, Discrete, Tuple
 
 from anyspace import models
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import ModelCatalog, ModelV2, networks
 from anyspace.models.torch import AttentionWrapper, DQNTorchModel, RecurrentWrapper
+from anyspace.spaces import get_preprocessor
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 
@@ -25,6 +28,16 @@ def test_public_names_are_found_in_the_table():
         networks.public("Torch")
     with pytest.raises(AttributeError, match=r"module 'anyspace.models' has no attribute 'DQNTorchModel'"):
         _ = models.DQNTorchModel
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_network_of_parts_is_not_given_one_array(framework):
+    space = Tuple([Box(-1, 1, (2, 2)), Discrete(3)])
+    flat = torch.zeros(2, 7) if framework == "torch" else np.zeros((2, 7), np.float32)
+    prepared = get_preprocessor(space).observation_space
+    assert ModelCatalog.get_model_v2(prepared, ACTIONS, 3, {}, framework)({"obs": flat})[0].shape == (2, 3)
+    with pytest.raises(ModelError, match=r"one array \[2, 7\] came: .* get_preprocessor\(space\)\.observation_space"):
+        ModelCatalog.get_model_v2(space, ACTIONS, 3, {}, framework)({"obs": flat})
 
 
 @pytest.mark.parametrize("config", [{}, {"use_gru": True}, {"use_attention": True}, {"parametric_actions": "learned"}])

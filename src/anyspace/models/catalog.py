@@ -86,7 +86,8 @@ class ModelCatalog:
         ``model_interface``.
 
         Args:
-            obs_space: the preprocessed observation space.
+            obs_space: the preprocessed observation space, ``get_preprocessor(space).observation_space``. For a Dict or
+                a Tuple as it is the model takes observations nested, with indices as they are.
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.

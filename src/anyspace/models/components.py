@@ -66,6 +66,16 @@ class Parts:
         return sum(part.width for part in self.parts.values())
 
 
+def require_parts(observed: object) -> None:
+    """Raise :class:`ModelError` where an array came in place of a dict, a list or a tuple of its parts."""
+    if hasattr(observed, "shape"):
+        raise ModelError(
+            f"the network reads the parts of a Dict or a Tuple, but one array {[*observed.shape]} came: a model that is"
+            " built for a space as it is takes dicts and lists of arrays [N, ...]. One that is built for"
+            " get_preprocessor(space).observation_space takes flat vectors as well."
+        )
+
+
 @dataclass(frozen=True)
 class Alternatives:
     """One of several alternatives: which one, one-hot, and its features, through a dense layer of its own."""

@@ -262,6 +262,12 @@ class ModelV2:
                 f"{type(self).__name__} was called with a {type(columns).__name__}: a model takes a dict of its inputs,"
                 " of which `obs` holds preprocessed observations [N, ...]. Write model({'obs': obs})."
             )
+        if "obs" not in columns:
+            came = ", ".join(map(repr, columns)) or "nothing"
+            raise ModelError(
+                f"{type(self).__name__} was called with a dict of {came}: `obs` is missing, which holds preprocessed"
+                " observations [N, ...], flat or nested. Write model({'obs': obs})."
+            )
         obs = columns["obs"]
         nested = _nested(obs, self.obs_space)
         lazy: dict[str, Compute] = {}

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from anyspace.maths.xp import Array, xp
-from anyspace.models.components import Alternatives, Behind, EncoderPlan, Flat, Graphs, Lists, Parts, Picture
+from anyspace.models.components import (
+    Alternatives,
+    Behind,
+    EncoderPlan,
+    Flat,
+    Graphs,
+    Lists,
+    Parts,
+    Picture,
+    require_parts,
+)
 from anyspace.models.pure.activations import activation
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
@@ -91,6 +101,7 @@ class PartsEncoder:
 
     def __call__(self, p: Parameters, x: Tree) -> Array:
         """Return the features of a dict, or of a list or tuple."""
+        require_parts(x)
         features = [part(p, x[key]) for key, part in self._parts.items()]
         return features[0] if len(features) == 1 else xp(features[0]).concatenate(features, axis=1)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from anyspace.models.architecture import Stack
-from anyspace.models.components import Alternatives, Flat
+from anyspace.models.components import Alternatives, Flat, require_parts
 from anyspace.models.pictures import Convolutions
 from anyspace.models.torch.convolution import ConvolutionStack
 from anyspace.models.torch.layers import configured_stack
@@ -88,6 +88,7 @@ class PartsEncoder(FeatureEncoder):
 
     def forward(self, x: Tree) -> torch.Tensor:
         """Return the features of a dict, or of a list or tuple."""
+        require_parts(x)
         features = [part(x[key]) for key, part in zip(self._keys, self.parts, strict=True)]
         return features[0] if len(features) == 1 else torch.cat(features, dim=1)
 
