@@ -113,7 +113,7 @@ def test_all_unknown_keys_are_named_at_once_a_line_each():
         ({"lengths": {1: 2}}, "`lengths` takes dict[str, int]"),
         ({"kind": 4}, "`kind` takes str or type or None, but 4 (int) came"),
         ({"calls": [4]}, "`calls` takes list[str | collections.abc.Callable[..., Any]], but [4] (list) came"),
-        ({"inner": 4}, "`inner` takes Inner, but 4 (int) came"),
+        ({"inner": 4}, "`inner` takes a dict of its keys, or in a whole configuration Inner(...), but 4 (int) came"),
         ({"inner": {"size": "big"}}, "`inner.size` takes int, but 'big' (str) came"),
     ],
 )
@@ -219,7 +219,11 @@ def test_changes_are_the_keys_that_differ():
         (Outer(flag=1), "config key `flag` takes bool, but 1 (int) came"),
         (Outer(inner=Inner("9")), "config key `inner.size` takes int, but '9' (str) came"),
         (Outer(inner=Inner(True)), "config key `inner.size` takes int, but True (bool) came"),
-        (Outer(inner={"size": 9}), "config key `inner` takes Inner, but {'size': 9} (dict) came"),
+        (
+            Outer(inner={"size": 9}),
+            "config key `inner` takes a dict of its keys, or in a whole configuration Inner(...),"
+            " but {'size': 9} (dict) came",
+        ),
     ],
 )
 def test_whole_configurations_are_checked_as_their_keys_are(config, message):

@@ -389,12 +389,11 @@ def copied(value: Any, made: dict[int, Any] | None = None) -> Any:
 def spell(hint: Any) -> str:
     """Spell the type that a field is annotated with, for messages."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(spell(option) for option in arguments)
-    if origin is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
+    if origin in (typing.Union, types.UnionType, Literal):
+        return " or ".join(map(repr if origin is Literal else spell, arguments))
     if hint is types.NoneType:
         return "None"
     if origin is not None:
         return str(hint).replace("typing.", "")
-    return str(getattr(hint, "__name__", hint))
+    name = str(getattr(hint, "__name__", hint))
+    return f"a dict of its keys, or in a whole configuration {name}(...)" if dataclasses.is_dataclass(hint) else name

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
 from anyspace.data.sources import make_source
-from anyspace.errors import EnvironmentSetupError
+from anyspace.errors import ConfigError, EnvironmentSetupError
 from tests.support.environments import Dice, Script
 
 
@@ -59,6 +59,12 @@ def test_a_registered_name() -> None:
     register_env("script", Script)
     assert number(EnvSpec("script", {"number": 7}).make()) == 7
     assert EnvSpec("script").describe() == "script"
+
+
+@pytest.mark.parametrize(("name", "creator"), [(3, Script), (Script, "script"), ("script", 4)])
+def test_what_cannot_be_registered(name: Any, creator: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^register_env takes a name and what makes an environment"):
+        register_env(name, creator)
 
 
 def test_a_registered_name_goes_before_an_id() -> None:

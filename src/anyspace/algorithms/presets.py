@@ -54,8 +54,9 @@ def named_preset(algorithm: str, name: str, model: ModelConfig | None = None) ->
     if not known:
         raise ConfigError(f"there is no preset {name!r} for {algorithm}, which has none; leave `preset` out.")
     if name not in known:
+        choices = [*known, "auto", "none"]
         raise ConfigError(
-            f"there is no preset {name!r} for {algorithm}.{nearest(name, known)} Known: {', '.join(known)}."
+            f"there is no preset {name!r} for {algorithm}.{nearest(name, choices)} Known: {', '.join(choices)}."
         )
     text = (_folder(algorithm) / f"{name}.toml").read_text(encoding="utf-8")
     settings = tomllib.loads(text)

@@ -33,7 +33,15 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     Args:
         name: takes precedence over Gymnasium's ids.
         creator: returns an environment; one that takes an argument receives ``env_config``.
+
+    Raises:
+        ConfigError: ``name`` is no text, or ``creator`` cannot be called.
     """
+    if not isinstance(name, str) or not (callable(creator) or isinstance(creator, gym.Env)):
+        raise ConfigError(
+            "register_env takes a name and what makes an environment, register_env('shop', lambda config: Shop()), but"
+            f" {name!r} and {creator!r} came."
+        )
     _creators[name] = creator
 
 
