@@ -327,3 +327,20 @@ except ModelError as error:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "Mine is a" in found.stdout, found.stderr
     assert "pip install 'anyspace[" in found.stdout
+
+
+def test_objects_of_a_session_say_what_they_are() -> None:
+    from anyspace.rllib.algorithms.ppo import PPOConfig
+    from anyspace.spaces import get_preprocessor
+
+    algorithm = anyspace.PPO("CartPole-v1", preset="none", kl_coeff=0.3, train_batch_size=64, minibatch_size=64)
+    policy = algorithm.policy
+    assert repr(algorithm) == "<PPO on CartPole-v1 after 0 steps, torch>"
+    assert repr(policy) == "<Policy of Discrete(2): FullyConnectedNetwork, torch>"
+    assert repr(policy.get_distribution(policy.observation_space.sample()[None])) == "<Categorical of inputs [1, 2]>"
+    assert repr(algorithm.kl_coeff) == "KLPenalty(0.3)"
+    assert repr(policy.runtime.cell(0.5)) == "Cell(0.5)"
+    assert repr(algorithm.fleet.gather(64)) == "<Trajectory [64, 1]: 64 steps>"
+    assert repr(get_preprocessor(policy.env_action_space)) == "OneHotPreprocessor(Discrete(2))"
+    assert repr(PPOConfig().training(lr=1e-3)) == "PPOConfig({'lr': 0.001})"
+    algorithm.close()

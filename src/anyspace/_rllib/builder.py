@@ -196,6 +196,9 @@ class AlgorithmConfig(Keys, Mapping[str, Any]):
     def __copy__(self) -> Self:
         return self.copy()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._keys.given()})"
+
     def __getitem__(self, key: str) -> Any:
         name = self._names.get(key, key)
         if name not in self._keys:

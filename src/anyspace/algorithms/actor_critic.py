@@ -272,6 +272,9 @@ class KLPenalty:
         """The present weight, as a loss computes with it; see :class:`Cell`."""
         return self._cell.value
 
+    def __repr__(self) -> str:
+        return f"KLPenalty({float(self)})"
+
     def __float__(self) -> float:
         return float(self._cell)
 

@@ -83,7 +83,7 @@ class EnvCheck:
     reset_seconds: float = 0.0
     masks: int = 0
     terminated: int = 0
-    _known: dict[str, Finding] = field(default_factory=dict)
+    _known: dict[str, Finding] = field(default_factory=dict, repr=False)
 
     @property
     def errors(self) -> list[Finding]:

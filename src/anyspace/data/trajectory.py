@@ -108,6 +108,9 @@ class Trajectory:
         """[T, B] the episode ended here, for good or cut."""
         return self.terminated | self.truncated
 
+    def __repr__(self) -> str:
+        return f"<Trajectory [{', '.join(map(str, self.rewards.shape))}]: {self.num_steps:,} steps>"
+
     @property
     def num_steps(self) -> int:
         """Number of environment steps, that is of valid rows."""

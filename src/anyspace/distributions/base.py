@@ -62,6 +62,9 @@ class ActionDistribution(Explains):
         self.model = model
         self.mask = mask
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of inputs {[*getattr(self.inputs, 'shape', ())]}>"
+
     @property
     def allowed(self) -> Any:
         """What may be taken at random: the mask, or what the logits of a model leave, in its layout; None: all."""

@@ -52,6 +52,9 @@ class Cell:
         """Let ``value`` be an argument of a step that is being compiled; None: the host's again."""
         self._bound = argument
 
+    def __repr__(self) -> str:
+        return f"Cell({self.host})"
+
     def __float__(self) -> float:
         return float(self.host)
 

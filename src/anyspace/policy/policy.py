@@ -59,6 +59,9 @@ class Policy(Rates, Explains, metaclass=ExplainsOnClass):
         self._frozen_by_model = runtime.frozen(self.model)
         self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
 
+    def __repr__(self) -> str:
+        return f"<Policy of {self.env_action_space}: {type(self.model).__name__}, {self.config.framework}>"
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a Policy holds what its framework has compiled, so it is not pickled. Save the algorithm, and load the"

@@ -73,6 +73,9 @@ class Preprocessor:
         )
         self.observation_space: gym.Space[Any] = PreprocessedBox(equivalent(space), self.encode.structure, self.shape)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._space})"
+
     @property
     def preprocessors(self) -> list[Preprocessor]:
         """Those of the parts of a Dict, in the order of its keys, or of a Tuple; of other spaces none."""
@@ -148,9 +151,9 @@ class Preprocessor:
             if fault := find_fault(self.encode, leaves):
                 raise ObservationError(f"{fault}.")
         except ObservationError as error:
-            dtype = getattr(obs, "dtype", None) if isinstance(self._space, Box) else None
+            dtype = f" (dtype {getattr(obs, 'dtype', None)})" if isinstance(self._space, Box) else ""
             raise ObservationError(
-                f"{error} The whole observation was {obs!s:.400} (dtype {dtype}), its space is {self._space}."
+                f"{error} The whole observation was {obs!s:.400}{dtype}, its space is {self._space}."
             ) from error
         return leaves
 
