@@ -213,6 +213,26 @@ class OnlyNumber(Script):
         super().__init__(number)
 
 
+class Consuming(Script):
+    """Takes the number from a list of its configuration."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__(config["numbers"].pop())
+
+
+def consuming(numbers: list[int], **_: Any) -> Script:
+    return Script(numbers.pop())
+
+
+@pytest.mark.parametrize("env", [Consuming, consuming, "Consuming-v0"])
+def test_what_an_environment_changes_in_its_arguments_is_there_for_the_next_one(env: Any) -> None:
+    gym.register("Consuming-v0", consuming)
+    spec = EnvSpec(env, {"numbers": [3, 4]})
+    assert [number(spec.make()), number(spec.make())] == [4, 4]
+    assert spec.env_config == {"numbers": [3, 4]}
+    del gym.registry["Consuming-v0"]
+
+
 def no_argument() -> Script:
     return Script(4)
 

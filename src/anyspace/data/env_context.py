@@ -109,12 +109,12 @@ def arguments_of(
 ) -> tuple[tuple[EnvContext, ...], dict[str, Any]]:
     """Return the positional arguments and the keywords with which a class or function makes an environment.
 
-    What takes the configuration whole gets a copy of it, and by keyword those keys that name its other arguments.
+    What takes the configuration whole gets it as a dict of its own, and by keyword those keys that name its other
+    arguments.
     """
     if not takes_config(creator, env_config):
         return (), dict(env_config)
     others = [parameter.name for parameter in _parameters(creator)[1:]]
-    # A copy: environments like to pop what they read, and the next one needs it too.
     context = EnvContext(env_config, worker_index, vector_index)
     return (context,), {key: value for key, value in env_config.items() if key in others}
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
+from anyspace.config import copied
 from anyspace.data.atari import AtariOptions, prepare
 from anyspace.data.contract import refuse_exit
 from anyspace.data.env_context import arguments_of
@@ -200,7 +201,8 @@ class EnvSpec:
         creator = self.creator()
         if creator is None:
             return self._made_by_gymnasium(str(self.env))
-        whole, keywords = arguments_of(creator, self.env_config, self.worker_index, vector_index)
+        # A copy: environments change what they read, and the next one needs it as it was.
+        whole, keywords = arguments_of(creator, copied(self.env_config), self.worker_index, vector_index)
         try:
             return creator(*whole, **keywords)
         except TypeError as error:
@@ -211,7 +213,7 @@ class EnvSpec:
     def _made_by_gymnasium(self, name: str) -> Env:
         try:
             with made_by_gymnasium(name):
-                return gym.make(name, disable_env_checker=True, **self.env_config)
+                return gym.make(name, disable_env_checker=True, **copied(self.env_config))
         except TypeError as error:
             registered = gym.registry.get(name.rpartition(":")[2])
             if registered is not None and registered.entry_point is not None:
