@@ -15,7 +15,7 @@ _ENV = (
     " your own to train on is given to load(path, env=...)."
 )
 _REPLAY = "`store_buffer_in_checkpoints=True` and `exact_resume=True` let checkpoints hold the replay buffer."
-_NETWORK = "`policy.model` is the network; printing it shows its modules."
+_NETWORK = "`policy.model` is the network; in PyTorch printing it shows its modules."
 
 ALGORITHM = {
     "num_timesteps": "It is called `timesteps_total` here.",

@@ -281,7 +281,7 @@ def test_every_observation_is_checked(call):
         (
             Discrete(3, start=5),
             8,
-            r"obs: expected a value in 5\.\.7, got 8. .* observation was 8 \(dtype None\)",
+            r"obs: expected a value in 5\.\.7, got 8. .* observation was 8, its space",
         ),
         (Discrete(3), "one", "expected numbers"),
         (Dict(a=Discrete(2)), {"b": 1}, r"keys \['a'\], got keys \['b'\]"),

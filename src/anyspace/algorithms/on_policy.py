@@ -82,7 +82,12 @@ Estimator = Callable[[TimeMajor], tuple[NumpyArray, NumpyArray]]
 
 
 def gae(*, gamma: float, lambda_: float) -> Estimator:
-    """Return the generalised advantage estimator with its constants; see :func:`anyspace.maths.returns.gae`."""
+    """Return the generalised advantage estimator for :func:`training_rows`; see :func:`anyspace.maths.returns.gae`.
+
+    Args:
+        gamma: discount, in [0, 1].
+        lambda_: in [0, 1]: 1 is unbiased, 0 leans on the value alone.
+    """
 
     def estimate(steps: TimeMajor) -> tuple[NumpyArray, NumpyArray]:
         return returns.gae(

@@ -277,7 +277,11 @@ def _translator(space: gym.Space[Any]) -> Callable[[tree.Tree], tree.Tree] | Non
 
 
 def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
-    """Turn stacked samples into actions for a vector environment: `Decoder` for one use."""
+    """Turn stacked samples [B, *shape] into actions for a vector environment: `Decoder`, which says more, for one use.
+
+    An example: of ``Discrete(3, start=5)`` the samples ``[0, 2]`` become ``[5, 7]``; of a Box from 0 to 10, ``[[0.0]]``
+    becomes ``[[5.0]]``.
+    """
     return Decoder(space, normalize=normalize, clip=clip)(action)
 
 

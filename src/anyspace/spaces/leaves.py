@@ -343,8 +343,9 @@ def _endless(space: Sequence | Graph, path: tree.Path, lists: list[tree.Path]) -
     example = {tree.place("obs", place): 20 for place in lists}
     return UnsupportedSpaceError(
         f"{tree.place('obs', path)}: {space} says no longest length, but what is stored and given to a model has a"
-        f" fixed shape. Set config key `max_len`, for all ({{'max_len': 20}}) or for this one ({{'max_len':"
-        f" {example}}}), or declare an anyspace.spaces.BoundedSequence, BoundedGraph or Repeated in the environment."
+        " fixed shape. Set config key `max_len`, for all (max_len=20; on the command line --max-len 20) or for this one"
+        f" (max_len={example}), or declare an anyspace.spaces.BoundedSequence, BoundedGraph or Repeated in the"
+        " environment."
     )
 
 

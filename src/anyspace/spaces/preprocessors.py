@@ -84,6 +84,8 @@ class Preprocessor:
     def transform(self, obs: tree.Tree) -> Any:
         """Return one observation as float32 [*shape]; every call is checked.
 
+        A Box, a MultiBinary or a Simplex that is the whole observation passes as it is, pictures as bytes.
+
         Raises:
             ObservationError: the observation is not in the space; the text holds the observation, its dtype
                 where the space is a Box, and the space.
@@ -215,6 +217,10 @@ class NoPreprocessor(Preprocessor):
 
 def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Preprocessor:
     """Return the preprocessor for an observation space. A shape alone never makes it Atari's.
+
+    Args:
+        space: the environment's observation space.
+        scale_images: divide pictures by 255 where they are parts of a Dict, a Tuple or a list.
 
     Raises:
         UnsupportedSpaceError: naming the leaf that has no encoding.
