@@ -262,6 +262,22 @@ def test_wrappers_that_trip_over_what_is_beneath(change: Change, message: str) -
     refused(lambda: RecordEpisodeStatistics(Odd(change)), rf"step\(\) {message}")
 
 
+class NoStep(gym.Env[Any, Any]):
+    """Has no ``step`` of its own."""
+
+    observation_space, action_space = BOX, Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.zeros(3, np.float32), {}
+
+
+@pytest.mark.parametrize("make", [NoStep, lambda: TimeLimit(NoStep(), 3)], ids=["bare", "wrapped"])
+def test_a_step_that_is_not_there(make: Callable[[], gym.Env[Any, Any]]) -> None:
+    message = r"^environment 0: NoStep\.step\(\) is not defined: write `def step\(self, action\)`\."
+    with pytest.raises(EnvironmentSetupError, match=message):
+        stepped(make)
+
+
 def test_errors_of_environments_and_wrappers_stay_what_they_are() -> None:
     def fails(*returned: Any) -> Any:
         raise TypeError("too many values to unpack")

@@ -263,7 +263,7 @@ FAULTS = [
         "error, its spaces: MaskOfPlayer.action_masks takes arguments, but it is called without any before each action:"
         " write `def action_masks(self): return mask`.",
     ),
-    (NoStep, "error, step 1: NoStep does not define step(): write `def step(self, action)`."),
+    (NoStep, "error, step 1: NoStep.step() is not defined: write `def step(self, action)`."),
     (SaysNothing, "error, step 1: AssertionError, in step() at test_env_check.py line "),
     (OtherActions, "warning, reset(): reset() changed the action space from Discrete(4) to Discrete(5)"),
     (NoReward, "error, step 1: the reward is nan; a reward is a finite number."),

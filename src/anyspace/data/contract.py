@@ -8,6 +8,7 @@ import math
 import re
 import signal
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -95,7 +96,7 @@ class Contract:
             if _single(flag) not in (0.0, 1.0):
                 self._refuse_part(returned, f"{described(flag)} as `{name}`, but {NO_FLAG}")
         if not isinstance(info, dict):
-            if self._is_observation(returned):
+            if not self._told and self._is_observation(returned):
                 self._refuse(f"step() returned the observation alone, but {STEP}")
             info = self._without_info(info, "step")
         return obs, number, bool(_single(terminated)), bool(_single(truncated)), info
@@ -128,6 +129,8 @@ class Contract:
         if isinstance(error, SystemExit):
             refuse_exit(error, f"environment {self._number}: {self._name}.{method}()")
             return
+        if _frames(error)[-1].f_code is gym.Env.step.__code__:  # it raises an error that says nothing
+            self._refuse(f"step() is not defined: write `def {SIGNATURES['step']}`", error)
         if isinstance(error, TypeError) and f"{method}() " in str(error) and "argument" in str(error):
             self._require_signature(method, error)
         frame = _failed_wrapper(error)
@@ -173,7 +176,8 @@ class Contract:
             self._refuse(f"{method}() returned {described(found['info'])} in the place of its info. {advice}", cause)
 
     def _is_observation(self, value: Any) -> bool:
-        with suppress(Exception):  # a space may fail at what is far from its members
+        with suppress(Exception), warnings.catch_warnings():  # a space may fail at what is far from its members
+            warnings.simplefilter("ignore")
             return bool(self._space.contains(tuple(value) if isinstance(value, list) else value))
         return False
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
 
-from anyspace.data.contract import SIGNATURES
 from anyspace.data.running_statistics import statistics_warning
 from anyspace.errors import AnyspaceError
 from anyspace.importing import is_installed
@@ -167,9 +166,6 @@ def called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
 
 def told(error: Exception) -> str:
     """Return an error in a line: its class, its text if it has one, and where in the environment's code it arose."""
-    frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
-    if frame.f_code is gym.Env.step.__code__:  # it raises an error that says nothing
-        return f"{type(frame.f_locals['self']).__name__} does not define step(): write `def {SIGNATURES['step']}`."
     text = f": {error}" if str(error) else ""
     return f"{type(error).__name__}{text}{own_line(error)}"
 
