@@ -84,6 +84,75 @@ def test_environments_may_write_every_observation_into_one_array(vectorization: 
         source.close()
 
 
+class Shared(gym.Env[Any, Any]):
+    """Counts the instances of it and its steps, in one place for all its instances."""
+
+    observation_space, action_space = Box(0, 99, (2,)), Discrete(2)
+
+    def __init__(self, place: Any, number: int) -> None:
+        self.place, self.number = place, number
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.t = 0
+        return self._look(), {}
+
+    def _look(self) -> Any:
+        self.place[:] = [self.number, self.t]
+        return self.place
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self._look(), 0.0, self.t == 2, False, {}
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    "place", [np.zeros(2, np.float32), np.zeros(2), [0.0, 0.0]], ids=["float32", "float64", "list"]
+)
+def test_all_environments_may_write_into_one_array(place: Any, given: bool) -> None:
+    numbers = iter(range(4))
+
+    def make() -> Shared:
+        return Shared(place, next(numbers))
+
+    envs = SyncVectorEnv([make, make], autoreset_mode=AutoresetMode.SAME_STEP) if given else make
+    with closing(make_source(EnvSpec(envs), 2)) as source:
+        np.testing.assert_array_equal(source.reset()[0], [[0, 0], [1, 0]])
+        np.testing.assert_array_equal(source.step(np.zeros(2, np.int64)).obs, [[0, 1], [1, 1]])
+        step = source.step(np.zeros(2, np.int64))
+        np.testing.assert_array_equal(step.final_obs, [[0, 2], [1, 2]])
+        np.testing.assert_array_equal(step.obs, [[0, 0], [1, 0]])
+
+
+TWICE = r"environment 0: this Script was given out a second time.*`lambda: Script\(\.\.\.\)` does"
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_one_environment_does_not_stand_for_several(given: bool) -> None:
+    one = Script()
+    envs = SyncVectorEnv([lambda: one] * 2) if given else lambda: one
+    with (
+        closing(make_source(EnvSpec(envs), 2)) as source,
+        pytest.raises(EnvironmentSetupError, match=TWICE),
+    ):
+        source.reset()
+
+
+def test_training_and_evaluation_do_not_step_one_environment() -> None:
+    one = Script()
+    spec, action = EnvSpec(lambda: one), np.zeros(1, np.int64)
+    with closing(make_source(spec, 1)):
+        pass
+    with closing(make_source(spec, 1)) as training:  # one that was closed is nobody's
+        training.reset()
+        training.step(action)
+        with closing(make_separate_source(spec, 1)) as evaluation:
+            evaluation.reset()
+            for call in (lambda: training.step(action), training.reset):
+                with pytest.raises(EnvironmentSetupError, match=TWICE):
+                    call()
+
+
 class Hearts(Script):
     """Tells of a life that is lost at the end of each episode, and means its own."""
 

@@ -102,7 +102,7 @@ MUTANTS = [
     ),
     Mutant("data/offline/columns.py", "1e-4 * np.maximum(", "1e-1 * np.maximum(", "data/offline/test_columns.py"),
     Mutant("data/recent.py", "order[number % len(order)]", "order[0]", "data/test_recent.py"),
-    Mutant("data/in_turn.py", "value.dtype == dtype and", "", "data/test_in_turn.py"),
+    Mutant("data/in_turn.py", 'np.can_cast(value.dtype, stack.dtype, "same_kind")', "True", "data/test_in_turn.py"),
     Mutant("policy/columns.py", "{name}/{key!r}", "{name}/{key}", "policy/test_columns.py"),
     Mutant("execution/metrics.py", 'numbers.sum() if name == "total_loss"', "0.0 if False", "algorithms/test_a2c.py"),
     Mutant("policy/gradients.py", 'value.dtype.kind == "c"', "False", "algorithms/test_widths.py"),

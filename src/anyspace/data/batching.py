@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, reduce
 from operator import getitem
@@ -185,7 +186,9 @@ def _(space: StackedActions, items: Tree) -> Iterator[Any]:
 class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
-    It copies an episode's last observation, for the reset within the same step may write into the same array; it
+    It copies an episode's first observation, for environments may share the array that they write into, and its last
+    one, for the reset within the same step may write into the same array; it steps its environment alone, and refuses
+    to once another member is around the same environment; it
     says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
     (``limited``), whether masks come from a method (``action_masks``), and which wrappers lose a mask or keep
     statistics; it requires what Gymnasium's API asks for (`Contract`); and it brings masks into one form, booleans [A]
@@ -202,6 +205,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
             that in another process, to which they go through shared memory. Of later ones stacking looks at all but
             their structure and narrow integers, which are looked at here.
+        copies: copy every observation, where nobody looks at it before the next environment is stepped.
         tell: is told, once, that an info is no dict; None: it is logged.
 
     Raises:
@@ -220,12 +224,17 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         ignore: Sequence[str] = (),
         *,
         checks: bool = False,
+        copies: bool = False,
         tell: Callable[[str], None] | None = None,
     ):
         super().__init__(env)
+        self._is_replaced = False
+        if (earlier := _MEMBERS.get(id(env.unwrapped))) is not None:
+            earlier._is_replaced = True
+        _MEMBERS[id(env.unwrapped)] = self
         self.observation_space = prepared(env.observation_space, max_len=max_len, ignore=ignore)
         self.action_space = known_actions(env.action_space)
-        self._number = number
+        self._number, self._copies = number, copies
         self._fit, self._checks = Fit(self.observation_space), checks
         self._integers = NarrowIntegers(self.observation_space)
         self._structure = Structure(self.observation_space)
@@ -257,6 +266,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Any, Infos]:
         """Start a new episode."""
+        self._require_alone()
         try:
             returned: Any = self.env.reset(seed=seed, options=options)
         except (Exception, SystemExit) as error:
@@ -268,10 +278,12 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         except ObservationError:
             self._contract.of_misfit(returned)
             raise
-        return obs, self._with_mask(info)
+        return copy.deepcopy(obs), self._with_mask(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Infos]:
         """Step the environment."""
+        if self._is_replaced:
+            self._require_alone()
         try:
             returned: Any = self.env.step(action)
         except (Exception, SystemExit) as error:
@@ -283,7 +295,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         plain = type(reward) in NUMBERS and type(terminated) in FLAGS and type(truncated) in FLAGS
         if not plain or type(info) is not dict:
             obs, reward, terminated, truncated, info = self._contract.of_step(returned)
-        if terminated or truncated:
+        if terminated or truncated or self._copies:
             obs = copy.deepcopy(obs)
         if self._looks or obs is None:
             self._require_fit(obs, self._checks)
@@ -296,6 +308,15 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     def close(self) -> None:
         """Close the environment."""
         close(self.env)
+
+    def _require_alone(self) -> None:
+        if self._is_replaced:
+            name = type(self.env.unwrapped).__name__
+            raise EnvironmentSetupError(
+                f"{environment(self._number)}: this {name} was given out a second time, and two that step one"
+                f" environment disturb each other. What makes environments has to return a new one at each call, as"
+                f" `lambda: {name}(...)` does; or give the environment itself: copies of it are stepped."
+            )
 
     def _require_fit(self, obs: Tree, check: bool) -> None:
         if obs is None:
@@ -332,3 +353,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     @cached_property
     def _mask_layout(self) -> ActionMasks:
         return ActionMasks(equivalent(self.action_space))
+
+
+_MEMBERS: weakref.WeakValueDictionary[int, VectorMember] = weakref.WeakValueDictionary()
+"""The latest member around each environment, by the id of that; not every environment can be a key."""

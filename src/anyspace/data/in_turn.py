@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -28,7 +29,7 @@ _NUMBERS = (int, np.int64)
 class InTurn(SyncVectorEnv):
     """Gymnasium's ``SyncVectorEnv`` with a quicker ``step``; it resets environments in the step that ends an episode.
 
-    Where each part of the observations is an array of the shape and the type of its space, it is written into the stack
+    Where each part of the observations is an array of the shape and the kind of its space, it is written into the stack
     as it is. Whatever else comes is stacked, or refused, by Gymnasium.
 
     Args:
@@ -46,6 +47,7 @@ class InTurn(SyncVectorEnv):
     def step(self, actions: Tree) -> tuple[Tree, npt.NDArray[np.float64], Bools, Bools, Infos]:
         """Step every environment, and reset those whose episodes end."""
         infos: Infos = {}
+        fits = bool(self._stacks)
         for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
             returned = env.step(action)
             self._env_obs[i], self._rewards[i], terminated, truncated, info = returned
@@ -55,29 +57,40 @@ class InTurn(SyncVectorEnv):
                 self._env_obs[i], info = env.reset()
             if info:
                 infos = self._add_info(infos, info, i)
-        if not self._fits():
+            if self._stacks and not self._write(i):
+                fits, self._env_obs[i] = False, copy.deepcopy(self._env_obs[i])
+        if not fits:
             self._observations = concatenate(self.single_observation_space, self._env_obs, self._observations)
         # What Gymnasium's own reset() looks at.
         self._autoreset_envs = self._terminations | self._truncations
         return self._observations, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
 
-    def _fits(self) -> bool:
-        """Write the observations into the stack; return whether all of them fit it as they are."""
+    def _write(self, i: int) -> bool:
+        """Write the observation of an environment into the stack; return whether that can be done as it is.
+
+        It is done before the next environment is stepped, for environments may share the array that they write into.
+        """
         for path, stack in self._stacks:
-            dtype, shape = stack.dtype, stack.shape[1:]
-            is_number = shape == () and dtype == np.int64
-            for i, obs in enumerate(self._env_obs):
-                value: Any = obs
-                try:
-                    for key in path:
-                        value = value[key]
-                    is_array = type(value) is np.ndarray and value.dtype == dtype and value.shape == shape
-                    if not is_array and not (is_number and type(value) in _NUMBERS):
-                        return False
-                    stack[i] = value
-                except (TypeError, LookupError, OverflowError):
+            value: Any = self._env_obs[i]
+            try:
+                for key in path:
+                    value = value[key]
+                if not (_fits(value, stack) if type(value) is np.ndarray else _is_index(value, stack)):
                     return False
-        return bool(self._stacks)
+                stack[i] = value
+            except (TypeError, LookupError, OverflowError):
+                return False
+        return True
+
+
+def _fits(value: NumpyArray, stack: NumpyArray) -> bool:
+    """Whether NumPy stacks an array without changing what its numbers are, but for their precision."""
+    same = value.dtype == stack.dtype or np.can_cast(value.dtype, stack.dtype, "same_kind")
+    return bool(value.shape == stack.shape[1:] and same)
+
+
+def _is_index(value: Any, stack: NumpyArray) -> bool:
+    return type(value) in _NUMBERS and stack.ndim == 1 and stack.dtype == np.int64
 
 
 def sync_envs(first: VectorMember, makers: Sequence[Callable[[], VectorMember]]) -> InTurn:

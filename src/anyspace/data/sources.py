@@ -164,6 +164,7 @@ def _held_to_contract(envs: Envs) -> Envs:
     base = envs.unwrapped
     if isinstance(base, SyncVectorEnv):
         base.envs = [
-            env if isinstance(env, VectorMember) else VectorMember(env, number) for number, env in enumerate(base.envs)
+            env if isinstance(env, VectorMember) else VectorMember(env, number, copies=True)
+            for number, env in enumerate(base.envs)
         ]
     return envs
