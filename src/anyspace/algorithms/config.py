@@ -266,6 +266,7 @@ class AlgorithmConfig(ScaleConfig, Explains, Frozen):
             "batches, or files of recorded steps, have a column of that name; rename the info",
         )
         require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
+        require(self.output != "", "output", self.output, "it is the name of a folder; None writes nothing")
         limit = self.env_timeout_s
         require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
         if self.exact_resume:

@@ -134,9 +134,10 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     if asked is not None and asked.described is not None:
         return _described(kind, command, wanted, asked, asked.described, choice, is_help=is_help)
     own = {} if asked is None else asked.flags(kind)
-    algorithm = algorithm_of(choice.algo or own.get("algo", "ppo"))
+    algorithm = algorithm_of(own.get("algo", "ppo") if choice.algo is None else choice.algo)
     layer = {} if asked is None else asked.of(algorithm.config_class)
-    plain, preset = algorithm.config_class(), choice.preset or own.get("preset", "auto")
+    plain = algorithm.config_class()
+    preset = own.get("preset", "auto") if choice.preset is None else choice.preset
     if preset == PLAIN.name:
         return StartingPoint(algorithm, overridden(plain, layer), layer=layer, own=own)
     start = StartingPoint(algorithm, overridden(plain, layer), layer=layer, own=own)

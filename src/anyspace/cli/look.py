@@ -86,7 +86,11 @@ class PlotFlags:
     Where one of these has ended before others, the others go on as thin lines.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),
+    ]
     """Run folders, or those in which --seeds put several."""
     out: Path = Path("curves.png")
     """The picture: .png, .svg or .pdf."""
@@ -97,7 +101,7 @@ class PlotFlags:
 def check(words: list[str]) -> int:
     """Check an environment; the exit status is 1 where training would stop."""
     flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
-    require_least(flags, steps=1)
+    require_least(flags, steps=1, seed=0)
     spec = EnvSpec(
         flags.env,
         flags.env_config,
@@ -113,7 +117,7 @@ def check(words: list[str]) -> int:
 
 def plot(words: list[str]) -> None:
     """Draw learning curves of runs."""
-    flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot")
+    flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot", registry=REGISTRY)
     console = Console(emoji=False)
     if not flags.runs:
         raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")

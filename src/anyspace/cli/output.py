@@ -33,7 +33,8 @@ def make_room(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot write {file}: {error.strerror}. Choose another --out.") from error
+        reason = "a file is where its folder is to be" if isinstance(error, FileExistsError) else error.strerror
+        raise ConfigError(f"cannot write {file}: {reason}. Choose another --out.") from error
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         reason = "it is a folder" if file.is_dir() else f"{file.parent} is not writable"
         raise ConfigError(f"cannot write {file}: {reason}. Choose another --out.")

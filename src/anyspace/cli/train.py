@@ -36,7 +36,24 @@ from anyspace.folders import going_back
 
 
 @dataclass(frozen=True)
-class TrainFlags(EnvFlags):
+class _Place:
+    """The flags that say where a run is written, and what it goes on from."""
+
+    out: Path | None = None
+    """The run folder; by default a new one, runs/ENV-ALGO-sSEED-TIME."""
+    overwrite: bool = False
+    """Let the run take the place of the one in the folder."""
+    seeds: int | None = None
+    """Train so many runs one after the other, with seeds from --seed (or 0) on, each in a folder seed-N of --out."""
+    resume: Path | None = None
+    """A run folder or checkpoint to go on from; last: the run under runs that was written to last. A run folder with
+    exact checkpoints goes on from the latest of these."""
+    resume_latest: Path | None = None
+    """The same, but from the latest checkpoint of the run folder, exact or not."""
+
+
+@dataclass(frozen=True)
+class TrainFlags(_Place, EnvFlags):
     """Train an algorithm on an environment and keep a run folder.
 
     `anyspace train ENV --help` shows the defaults that this environment has, with its preset. Without ENV
@@ -51,17 +68,6 @@ class TrainFlags(EnvFlags):
     like. Only for runs whose author you trust."""
     steps: int = 100_000
     """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""
-    out: Path | None = None
-    """The run folder; by default a new one, runs/ENV-ALGO-sSEED-TIME."""
-    overwrite: bool = False
-    """Let the run take the place of the one in the folder."""
-    seeds: int | None = None
-    """Train so many runs one after the other, with seeds from --seed (or 0) on, each in a folder seed-N of --out."""
-    resume: Path | None = None
-    """A run folder or checkpoint to go on from; last: the run under runs that was written to last. A run folder with
-    exact checkpoints goes on from the latest of these."""
-    resume_latest: Path | None = None
-    """The same, but from the latest checkpoint of the run folder, exact or not."""
     weights_from: Path | None = None
     """A run folder or checkpoint whose weights to start from, with everything else new."""
     callback: tuple[str, ...] = ()
@@ -73,17 +79,6 @@ class TrainFlags(EnvFlags):
     """Show live progress."""
     evaluate: int = 10
     """Episodes to evaluate at the end; 0 leaves that out."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The flags that say where a run is written, and what it goes on from."""
-
-    out: Path | None = None
-    overwrite: bool = False
-    seeds: int | None = None
-    resume: Path | None = None
-    resume_latest: Path | None = None
 
 
 def train(words: list[str]) -> None:

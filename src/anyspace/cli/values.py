@@ -7,9 +7,11 @@ import functools
 import json
 import re
 import shlex
+import types
 import typing
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -53,7 +55,12 @@ def _schedule_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | N
     )
 
 
-_LISTS: dict[Any, str] = {list[int]: "INT", list[str]: "STR", list[str | Callable[..., Any]]: "NAME"}
+_LISTS: dict[Any, str] = {
+    list[int]: "INT",
+    list[str]: "STR",
+    list[str | Callable[..., Any]]: "NAME",
+    tuple[Path, ...]: "PATH",
+}
 """Types of lists, and how help names what stands in them."""
 
 
@@ -73,15 +80,20 @@ def _list_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 
 @REGISTRY.primitive_rule
-def _int_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Take whole numbers, spelt like 1e5 or 100_000 as well."""
-    if info.type is not int:
+def _plain_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take numbers, texts and paths; and None by its name where a flag takes that or one of these."""
+    is_union = typing.get_origin(info.type) in (typing.Union, types.UnionType)
+    parts = typing.get_args(info.type) if is_union else (info.type,)
+    kinds = [part for part in parts if part is not type(None)]
+    if len(kinds) != 1 or kinds[0] not in _PLAIN:
         return None
+    takes_none, metavar, read = len(kinds) < len(parts), *_PLAIN[kinds[0]]
+    instances = (int, float) if kinds[0] is float else kinds[0]
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar="INT",
-        instance_from_str=lambda words: _whole(words[0]),
-        is_instance=lambda value: isinstance(value, int),
+        metavar=f"{metavar}|None" if takes_none else metavar,
+        instance_from_str=lambda words: None if takes_none and words[0] == "None" else read(words[0]),
+        is_instance=lambda value: isinstance(value, instances) or (takes_none and value is None),
         str_from_instance=lambda value: [str(value)],
     )
 
@@ -151,16 +163,42 @@ def _from_name(words: list[str]) -> Any:
 
 
 def _whole(word: str) -> int:
+    """Return a whole number, which may be spelt like 1e5 or 100_000 as well."""
     try:
         return int(word)
     except ValueError:
-        value = float(word)
-        if not value.is_integer():
-            raise ValueError(f"{word} is no whole number.") from None
-        return int(value)
+        with suppress(ValueError):
+            if (value := float(word)).is_integer():
+                return int(value)
+        raise ValueError(f"{word!r} is no whole number, such as 20000, 20_000 or 2e4.") from None
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"{word!r} is no number, such as 0.001 or 1e-3.") from None
+
+
+def _path(word: str) -> Path:
+    """Return a path. That of an empty text would be the current folder, which is never meant."""
+    if not word:
+        raise ValueError("it is empty, and names no file or folder; is a variable of the shell not set?")
+    return Path(word)
+
+
+_PLAIN: dict[Any, tuple[str, Callable[[str], Any]]] = {
+    int: ("INT", _whole),
+    float: ("FLOAT", _number),
+    str: ("STR", str),
+    Path: ("PATH", _path),
+}
+"""Types of single words: how help names them, and how they are read."""
 
 
 def _items(hint: Any, words: list[str]) -> Any:
+    if hint == tuple[Path, ...]:
+        return tuple(map(_path, words))
     if len(words) == 1 and words[0].startswith("["):
         return _from_json(hint, words)
     if hint == list[int]:
