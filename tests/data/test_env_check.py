@@ -16,7 +16,7 @@ from gymnasium.wrappers import NormalizeReward, TransformReward
 from anyspace.data.env_check import check_env
 from anyspace.data.env_findings import EnvCheck
 from anyspace.data.environments import EnvSpec
-from anyspace.errors import EnvironmentSetupError
+from anyspace.errors import ConfigError, EnvironmentSetupError
 from tests.support.catalogue import ACTION_SPACES
 
 
@@ -287,6 +287,11 @@ FAULTS = [
 
 def checked(env: Any, **options: Any) -> EnvCheck:
     return check_env(EnvSpec(env, **options), steps=60)
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(ConfigError, match=r"check_env\(seed=-1\): a seed is not negative"):
+        check_env("CartPole-v1", seed=-1)
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:

@@ -325,6 +325,16 @@ def test_a_graph_that_has_no_room_is_named(tmp_path: Path, monkeypatch: pytest.M
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_folder_that_takes_no_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = small_policy(BOX, Discrete(2))
+    with pytest.raises(ExportError, match="seed is -1, but a seed is not negative"):
+        policy.export(tmp_path / "policy.onnx", seed=-1)
+    full = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    monkeypatch.setattr("tempfile.mkdtemp", Mock(side_effect=full))
+    with pytest.raises(ExportError, match=r"policy\.onnx cannot be written: Permission denied"):
+        policy.export(tmp_path / "policy.onnx")
+
+
 def test_no_file_but_a_contract_is_replaced(tmp_path: Path) -> None:
     algo, told = PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none"), tmp_path / "state.json"
     algo.save(tmp_path)

@@ -43,7 +43,7 @@ class ExportFlags(RunFlags):
 def export(words: list[str]) -> None:
     """Write what a run learnt as an ONNX file."""
     flags = tyro.cli(ExportFlags, args=words, prog="anyspace export", registry=REGISTRY)
-    require_least(flags, episodes=0)
+    require_least(flags, rows=1, observations=1, episodes=0, seed=0)
     if flags.episodes == 0:
         for flag, given in (("--env", flags.env), ("--env-config", flags.env_config)):
             if given is not None:

@@ -67,7 +67,10 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
 
     Raises:
         EnvironmentSetupError: it cannot be made.
+        ConfigError: the seed is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"check_env(seed={seed}): a seed is not negative.")
     spec = env if isinstance(env, EnvSpec) else EnvSpec(env)
     found = EnvCheck(spec.name)
     if isinstance(spec.env, VectorEnv):

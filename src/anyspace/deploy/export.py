@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,16 @@ def export_policy(
             f"rows is {rows}, observations is {observations} and episodes is {episodes}, but they must be at least 1, 1"
             " and 0."
         )
+    if seed < 0:
+        raise ExportError(f"seed is {seed}, but a seed is not negative.")
     spec = env if env is None or isinstance(env, EnvSpec) else _spec(policy, env)
     from anyspace.deploy.tracing import require_packages, traceable, write_graph
 
     require_packages()
     step = PolicyStep(traceable(policy), rows, stochastic=stochastic)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+    with ExitStack() as stack:
+        with writing(target, ExportError):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-"))
         made = Path(folder) / target.name
         with writing(target, ExportError):
             write_graph(step, made)
