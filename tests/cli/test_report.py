@@ -12,6 +12,8 @@ from unittest.mock import Mock
 import pytest
 
 from anyspace.cli import main
+from anyspace.errors import ConfigError
+from anyspace.execution.web_page import Shown, run_page
 from tests.cli.support import TINY, run
 
 
@@ -79,6 +81,16 @@ def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: li
     (folder / "run" / "run.json").write_text('{"steps": 1}')
     status, _, err = run(capsys, "report", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_a_run_without_an_iteration_has_no_page(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("timesteps_total\n")
+    shown = Shown(b"", {})
+    with pytest.raises(ConfigError, match=r"is not the folder of a run that has trained: it has no config\.json\."):
+        run_page(tmp_path, shown)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"metrics\.csv has no numbers yet: no iteration is over\."):
+        run_page(tmp_path, shown)
 
 
 def test_runs_that_may_be_meant_are_named(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

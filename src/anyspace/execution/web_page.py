@@ -47,11 +47,11 @@ def run_page(folder: Path, shown: Shown) -> str:
         ConfigError: the folder is no run's, or a file in it is damaged.
     """
     metrics, config = folder / run_files.METRICS_FILE, folder / run_files.CONFIG_FILE
-    rows = read_metrics(metrics) if metrics.is_file() else []
-    if not rows or not config.is_file():
-        raise ConfigError(
-            f"{folder} is not the folder of a run that has trained: it needs {metrics.name}, {config.name}."
-        )
+    if missing := [file.name for file in (metrics, config) if not file.is_file()]:
+        raise ConfigError(f"{folder} is not the folder of a run that has trained: it has no {', '.join(missing)}.")
+    rows = read_metrics(metrics)
+    if not rows:
+        raise ConfigError(f"{metrics} has no numbers yet: no iteration is over.")
     described = run_files.read_description(folder)
     title = run_files.title_of(described)
     parts = [
