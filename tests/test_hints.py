@@ -18,6 +18,7 @@ HINTS = Hints(
     [
         ("use_lstm", "True", " It belongs under `model`: `model={'use_lstm': True}`."),
         ("model.rate", "0.5", " It belongs beside `model`: `rate=0.5`."),
+        ("lambda", "0.9", " It is called `lambda_=0.9` here."),
         ("model.lambda", "0.9", " It belongs beside `model`: `lambda_=0.9`."),
         ("model.use_lstm", "True", " Nested keys are given as a dict: `model={'use_lstm': True}`."),
         ("net_arch", "[8]", " It is `model={'hidden_sizes': [64, 64]}` here, not `rate`."),

@@ -65,6 +65,8 @@ class Hints:
         if path in self.paths:  # The dot was in the key that came.
             return f" Nested keys are given as a dict: {self.spell(path, value)}."
         elsewhere, same = self._elsewhere(outer), self.renamed.get(key, key)
+        if not outer and same != key and same in self.paths:
+            return f" It is called {self.spell(same, value)} here."
         if same in elsewhere:
             return f" It belongs {_where(elsewhere[same], outer)}: {self.spell(elsewhere[same], value)}."
         common = same.lower().replace("-", "_")

@@ -285,6 +285,34 @@ def test_other_numbers_are_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["train", "CartPole-v1", "--out", ""], "--out: it is empty, and names no file or folder"),
+        (["train", "--resume="], "--resume: it is empty, and names no file or folder"),
+        (["plot", "run", ""], "RUN [RUN ...]: it is empty, and names no file or folder"),
+        (["record", "run", "--out", ""], "--out: it is empty, and names no file or folder"),
+        (["train", "CartPole-v1", "--steps", "10k"], "--steps: '10k' is no whole number, such as 20000, 20_000 or 2e4"),
+        (["train", "CartPole-v1", "--seed", "one"], "--seed: 'one' is no whole number, such as 20000, 20_000 or 2e4"),
+        (["train", "CartPole-v1", "--grad-clip", "x"], "--grad-clip: 'x' is no number, such as 0.001 or 1e-3"),
+        (["train", "CartPole-v1", "--seeds", "x"], "Train so many runs one after the other"),
+    ],
+)
+def test_a_word_that_is_no_value_is_told_in_plain_words(
+    capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(capsys, *words)
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert (stop.value.code, error in told, "NoneType" in told) == (2, True, False), told
+
+
+def test_none_is_a_value_where_a_flag_may_be_left_open() -> None:
+    words = ["CartPole-v1", "--grad-clip", "None", "--seed", "None", "--out", "None"]
+    flags = parse(TrainFlags, "train", words, StartingPoint(PPO, PPOConfig(grad_clip=0.5, seed=1)))
+    assert (flags.config.grad_clip, flags.config.seed, flags.own.out) == (None, None, None)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are other there")
 @pytest.mark.parametrize("words", [["list"], ["train", "--help"], ["inspect", "CartPole-v1"]])
 def test_whoever_reads_the_output_may_stop(words: list[str]) -> None:
@@ -721,6 +749,15 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--vec-env", "dummy"], "It is --vectorization sync or async here."),
         (["train", "CartPole-v1", "--hyperparams", "lr:1"], "Each key is a flag of its own"),
         (["enjoy", "--algo", "ppo"], "there is no command 'enjoy'. `anyspace evaluate RUN --render` plays a run."),
+        (["tune"], "there is no command 'tune'. `anyspace sweep ENV` searches for settings."),
+        (["help", "train"], "`anyspace COMMAND --help` lists the flags of a command."),
+        (["train", "CartPole-v1", "--num-workers", "2"], "It is called `--num-env-runners` here."),
+        (["train", "CartPole-v1", "--timesteps", "9"], "there is no flag --timesteps. It is --steps N here"),
+        (["train", "CartPole-v1", "--algo", ""], "there is no algorithm ''."),
+        (["train", "CartPole-v1", "--preset", ""], "there is no preset ''"),
+        (["train", "CartPole-v1", "--output", ""], "config key `output` is '', but it is the name of a folder"),
+        (["check", "CartPole-v1", "--seed", "-1"], "--seed is -1, but it must be at least 0."),
+        (["export", "run", "f.onnx", "--rows", "0"], "--rows is 0, but it must be at least 1."),
         (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from anyspace.errors import ConfigError
 
-COMMANDS = dict.fromkeys(("enjoy", "rollout"), "`anyspace evaluate RUN --render` plays a run.")
+COMMANDS = {
+    **dict.fromkeys(("enjoy", "play", "rollout", "test", "watch"), "`anyspace evaluate RUN --render` plays a run."),
+    **dict.fromkeys(("optimize", "optuna", "search", "tune"), "`anyspace sweep ENV` searches for settings."),
+    **dict.fromkeys(("film", "render", "video"), "`anyspace record RUN` films a run."),
+    **dict.fromkeys(("continue", "learn", "resume", "run"), "`anyspace train ENV` trains, --resume RUN goes on."),
+    **dict.fromkeys(("benchmark", "profile"), "`anyspace bench ENV` shows what takes the time."),
+    "help": "`anyspace COMMAND --help` lists the flags of a command.",
+    **dict.fromkeys(("-V", "version"), "It is `anyspace --version`."),
+}
 """Commands."""
 
 _STEPS = "It is --steps N here, all of a run's."
@@ -21,7 +29,7 @@ _SWEEP = "`anyspace sweep ENV --trials N` tries values of the keys."
 _FILE = "It is --config FILE.toml here, which holds keys and values."
 
 FLAGS = {
-    **dict.fromkeys(("-n", "--n-timesteps"), _STEPS),
+    **dict.fromkeys(("-n", "--n-timesteps", "--timesteps", "--max-steps"), _STEPS),
     "-f": _FILE_OR_OUT,
     **dict.fromkeys(("--log-folder", "--folder", "--experiment-name"), _OUT),
     "--run": "It is --algo NAME here, such as --algo ppo.",
@@ -44,6 +52,7 @@ FLAGS = {
     **dict.fromkeys(("-params", "--hyperparams"), _KEYS),
     **dict.fromkeys(("-optimize", "--optimize-hyperparameters", "--n-trials"), _SWEEP),
     **dict.fromkeys(("-conf", "--conf-file", "--yaml-file", "--config-file"), _FILE),
+    "--gpu": "It is --device cuda here.",
     "--vec-env": "It is --vectorization sync or async here.",
     "--eval-episodes": "It is --evaluation-episodes N here.",
     "--track": "Write `track = WeightsAndBiases()` into a module of yours, and name it: --callback my_module:track.",
