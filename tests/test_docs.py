@@ -107,11 +107,18 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
-def test_architecture_names_every_module() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    for module in (ROOT / "src" / "anyspace").rglob("*.py"):
-        if module.name != "__init__.py":
-            assert module.name in text, module
+def test_architecture_names_every_module_in_its_room() -> None:
+    rooms = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("```")[1]
+    named, room = set(), "anyspace"
+    for line in rooms.splitlines():
+        if begins := re.match(r"  (?:(\w+)/|\S)", line):  # what is further to the right goes on with the same room
+            room = begins[1] or "anyspace"
+        named |= {(room, module) for module in re.findall(r"\w+\.py", line)}
+    modules = [module.relative_to(ROOT / "src").parts for module in (ROOT / "src" / "anyspace").rglob("*.py")]
+    there = {(parts[1] if len(parts) > 2 else "anyspace", parts[-1]) for parts in modules}
+    assert {(room, module) for room, module in there if module != "__init__.py"} == named - {
+        ("anyspace", "__init__.py")
+    }
 
 
 def test_every_configuration_key_is_on_its_page() -> None:

@@ -186,15 +186,16 @@ def _(space: StackedActions, items: Tree) -> Iterator[Any]:
 class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
-    It copies an episode's first observation, for environments may share the array that they write into, and its last
-    one, for the reset within the same step may write into the same array; it steps its environment alone, and refuses
-    to once another member is around the same environment; it
-    says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
-    (``limited``), whether masks come from a method (``action_masks``), and which wrappers lose a mask or keep
-    statistics; it requires what Gymnasium's API asks for (`Contract`); and it brings masks into one form, booleans [A]
-    in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the infos' own
-    or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the
-    mask, none is looked for.
+    - It copies an episode's first observation, for environments may share the array that they write into, and its last
+      one, for the reset within the same step may write into the same array.
+    - It refuses to step once another member is around the same environment.
+    - It says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
+      (``limited``), whether masks come from a method (``action_masks``), and which wrappers lose a mask or keep
+      statistics.
+    - It requires what Gymnasium's API asks for (`Contract`).
+    - It brings masks into one form, booleans [A] in the infos: Gymnasium would give all masks the type and shape of the
+      first environment's. They are the infos' own or what a method ``action_masks()`` of the environment or of a
+      wrapper returns. Where the observation holds the mask, none is looked for.
 
     Args:
         env: the environment.
