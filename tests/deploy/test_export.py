@@ -27,7 +27,7 @@ from packaging.version import Version
 from torch import nn
 
 from anyspace import DQN, PPO, SAC
-from anyspace.algorithms import trust
+from anyspace.algorithms.saving import trust
 from anyspace.cli import main
 from anyspace.deploy import checking
 from anyspace.deploy.step import PolicyStep

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 
 from anyspace import PPO, Algorithm
-from anyspace.algorithms.reading import Reader
+from anyspace.algorithms.saving.reading import Reader
 from anyspace.data.seeds import evaluation_seed
 from anyspace.errors import CheckpointError, ObservationError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint

@@ -15,7 +15,7 @@ from anyspace._rllib.keys import translated, with_effect, with_rhythm
 from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_options, own_state, require_only_policy
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged, joined
 from anyspace._rllib.workers import Workers
-from anyspace.algorithms import checkpoints, state
+from anyspace.algorithms.saving import checkpoints, state
 from anyspace.answers import answers
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self
 import gymnasium as gym
 from typing_extensions import TypeVar
 
-from anyspace.algorithms import attributes, checkpoints, contract, savable, state
+from anyspace.algorithms import contract
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.collecting import Collects
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.layers import given_keys
 from anyspace.algorithms.listed_keys import ListsKeys
 from anyspace.algorithms.playing import Plays
-from anyspace.algorithms.reading import Reader, building
-from anyspace.algorithms.saving import Saves
+from anyspace.algorithms.saving import attributes, checkpoints, savable, state
+from anyspace.algorithms.saving.reading import Reader, building
+from anyspace.algorithms.saving.trust import remember
+from anyspace.algorithms.saving.writing import Saves
 from anyspace.algorithms.settled import Settled
-from anyspace.algorithms.trust import remember
 from anyspace.answers import answers, takes_no_policy
 from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin

@@ -16,7 +16,7 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import config_class_of, require_methods, require_steps
 from anyspace.algorithms.layers import given_keys, overridden
 from anyspace.algorithms.presets import PLAIN, Preset, general_preset, named_preset, preset_names
-from anyspace.algorithms.savable import require_values
+from anyspace.algorithms.saving.savable import require_values
 from anyspace.algorithms.scaling import require_workers, worker_fleet
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector

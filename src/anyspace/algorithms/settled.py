@@ -5,10 +5,10 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING, Any, Self
 
-from anyspace.algorithms.attributes import Stateful
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import require_concrete
 from anyspace.algorithms.layers import explained_key
+from anyspace.algorithms.saving.attributes import Stateful
 from anyspace.answers import Explains, ExplainsOnClass
 from anyspace.errors import ConfigError
 from anyspace.foreign_names import ALGORITHM

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from anyspace.algorithms.policies import load_policy
+from anyspace.algorithms.saving.policies import load_policy
 from anyspace.cli.flags import require_least
 from anyspace.cli.output import print_lines
 from anyspace.cli.play import RunFlags

@@ -29,7 +29,7 @@ from anyspace.algorithms import ALGORITHMS, Algorithm, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.layers import key_hints, overridden
 from anyspace.algorithms.presets import PLAIN, Preset
-from anyspace.algorithms.reading import Reader
+from anyspace.algorithms.saving.reading import Reader
 from anyspace.algorithms.settings import chosen_in_run, environment_spec, preset_for
 from anyspace.cli import other_words
 from anyspace.cli.config_file import ConfigFile

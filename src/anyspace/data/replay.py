@@ -15,7 +15,7 @@ from anyspace import tree
 from anyspace.config import require
 from anyspace.data.free_memory import free_memory
 from anyspace.data.priorities import Priorities
-from anyspace.data.ring import Ring, rows_of
+from anyspace.data.ring import Ring, ring_rows
 from anyspace.data.trajectory import Floats, Ints, Trajectory
 from anyspace.errors import ConfigError, counted
 from anyspace.policy.pipeline import Pipeline
@@ -222,7 +222,7 @@ class Replay:
         lanes, times = self._windows(*self._starts())
         rows = ring.rows(lanes, times)
         if "priorities" in state:
-            self._priorities.load_state(state["priorities"], rows, rows_of(lanes, times, state["ring"]["size"]))
+            self._priorities.load_state(state["priorities"], rows, ring_rows(lanes, times, state["ring"]["size"]))
         else:
             self._priorities.open(rows)
 

@@ -210,7 +210,7 @@ class Ring:
 
     def rows(self, lanes: Ints, times: Ints) -> Ints:
         """Return where steps of lanes lie."""
-        return rows_of(lanes, times, self._size)
+        return ring_rows(lanes, times, self._size)
 
     def _allocate(self, trajectory: Trajectory) -> None:
         self._obs = [self._space(leaf[0]) for leaf in trajectory.obs]
@@ -376,7 +376,7 @@ class Ring:
         self.has_gaps = bool(state["has_gaps"])
 
 
-def rows_of(lanes: Ints, times: Ints, size: int) -> Ints:
+def ring_rows(lanes: Ints, times: Ints, size: int) -> Ints:
     """Return where steps of lanes lie in a ring of some size."""
     rows: Ints = lanes * (size + 1) + times % (size + 1)
     return rows

@@ -104,7 +104,8 @@ class Policy(Rates, Explains, metaclass=ExplainsOnClass):
         """
         # The algorithm says which model and distribution its policy has, and algorithms are built on policies: so the
         # one that loads is looked up when it is called.
-        loaded: Policy = import_module("anyspace.algorithms.policies").load_policy(path, config=config, trust=trust)
+        policies = import_module("anyspace.algorithms.saving.policies")
+        loaded: Policy = policies.load_policy(path, config=config, trust=trust)
         return loaded
 
     def export(self, path: str | os.PathLike[str], **options: Unpack[ExportOptions]) -> Exported:

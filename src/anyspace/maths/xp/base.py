@@ -151,8 +151,8 @@ class Namespace:
     def take_rows(self, x: Array, rows: Array) -> Array:
         """Pick entries of the first axis: ``x`` ``[M, ...]`` and integers ``rows`` ``[*N]`` give ``[*N, ...]``.
 
-        They are counted from 0: what negative ones give is not the same everywhere. Outside of compiled code booleans
-        ``[M]`` pick the rows where they hold.
+        They are counted from 0: what negative ones give, and those beyond the end, is not the same everywhere, and not
+        everywhere an error. Outside of compiled code booleans ``[M]`` pick the rows where they hold.
         """
         return x[rows]
 

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.trust import OF_ENVIRONMENTS, Item, Want, needs_trust, wants
+from anyspace.algorithms.saving.trust import OF_ENVIRONMENTS, Item, Want, needs_trust, wants
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.importing import import_name, is_of_a_script
 

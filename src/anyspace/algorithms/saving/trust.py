@@ -24,7 +24,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.plain import MARK, at, mark_of
+from anyspace.algorithms.saving.plain import MARK, at, mark_of
 from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
@@ -167,7 +167,7 @@ _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w./-]*")
 
 
 def code_in(value: Any, keys: tuple[str, ...], inside: tuple[Any, ...]) -> Iterator[Want]:
-    """Yield the code in a value as :mod:`anyspace.algorithms.plain` writes it, at any depth."""
+    """Yield the code in a value as :mod:`anyspace.algorithms.saving.plain` writes it, at any depth."""
     if isinstance(value, list):
         for i, item in items_of(value):
             yield from code_in(item, keys, (*inside, i))

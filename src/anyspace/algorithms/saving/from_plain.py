@@ -1,4 +1,4 @@
-"""Values of a configuration, read back from what :mod:`anyspace.algorithms.plain` wrote."""
+"""Values of a configuration, read back from what :mod:`anyspace.algorithms.saving.plain` wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from anyspace.algorithms.plain import ARRAYS, MARK, PATHS, SCALAR_TYPES, at, mark_of
+from anyspace.algorithms.saving.plain import ARRAYS, MARK, PATHS, SCALAR_TYPES, at, mark_of
 from anyspace.errors import AnyspaceError, ConfigError
 from anyspace.spaces import from_json
 

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.lacking import require_found, require_granted
 from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
-from anyspace.algorithms.plain import MARK, mark_of
-from anyspace.algorithms.savable import require_values
-from anyspace.algorithms.shipped import SHIPPED, shipped
-from anyspace.algorithms.state import (
+from anyspace.algorithms.saving.from_plain import from_plain
+from anyspace.algorithms.saving.lacking import require_found, require_granted
+from anyspace.algorithms.saving.plain import MARK, mark_of
+from anyspace.algorithms.saving.savable import require_values
+from anyspace.algorithms.saving.state import (
     ENTRIES,
     check,
     is_shipped,
@@ -26,7 +25,8 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import OF_ENVIRONMENTS, Want, code_in, names_in, wants
+from anyspace.algorithms.saving.trust import OF_ENVIRONMENTS, Want, code_in, names_in, wants
+from anyspace.algorithms.shipped import SHIPPED, shipped
 from anyspace.config import keys_of, laid_over, sections
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError

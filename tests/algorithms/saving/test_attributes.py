@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from anyspace import DQN, PPO
-from anyspace.algorithms import attributes
+from anyspace.algorithms.saving import attributes
 from anyspace.errors import ConfigError
-from tests.algorithms.test_checkpoints import SMALL
+from tests.algorithms.saving.test_checkpoints import SMALL
 from tests.support.tasks import Endless
 
 

@@ -58,7 +58,7 @@ def mark_of(value: dict[str, Any]) -> Any:
 
 
 def as_plain(config: DataclassLike) -> dict[str, Any]:
-    """Return a configuration as JSON can hold it, for :func:`anyspace.algorithms.from_plain.from_plain` to read back.
+    """Return a configuration as JSON can hold it, for :mod:`~anyspace.algorithms.saving.from_plain` to read back.
 
     Raises:
         ConfigError: a value has no such form; names its place.

@@ -18,7 +18,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from torch import nn
 
 from anyspace import PPO, Algorithm
-from anyspace.algorithms.checkpoints import _packed, _unpacked
+from anyspace.algorithms.saving.checkpoints import _packed, _unpacked
 from anyspace.data.seeds import environment_seed
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import read_checkpoint, read_state

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_values
 
-from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.plain import MARK, as_plain, plain_value
-from anyspace.algorithms.savable import difference
+from anyspace.algorithms.saving.from_plain import from_plain
+from anyspace.algorithms.saving.plain import MARK, as_plain, plain_value
+from anyspace.algorithms.saving.savable import difference
 from anyspace.errors import ConfigError
 from anyspace.importing import import_name
 from anyspace.spaces import Repeated, Simplex

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from anyspace.algorithms import checkpoints, state
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.lacking import announce, loading_line
-from anyspace.algorithms.trust import needs_trust
+from anyspace.algorithms.saving import checkpoints, state
+from anyspace.algorithms.saving.lacking import announce, loading_line
+from anyspace.algorithms.saving.trust import needs_trust
 from anyspace.answers import answers
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed

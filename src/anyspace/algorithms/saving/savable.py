@@ -9,8 +9,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.plain import at, plain_value, refusal, settings_of
+from anyspace.algorithms.saving.from_plain import from_plain
+from anyspace.algorithms.saving.plain import at, plain_value, refusal, settings_of
 from anyspace.config import DataclassLike, is_nested
 from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed

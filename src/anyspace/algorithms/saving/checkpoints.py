@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from anyspace.algorithms.attributes import ArrayLike, Generator, Module, Stateful, is_plain, require_named
 from anyspace.algorithms.contract import ALWAYS
+from anyspace.algorithms.saving.attributes import ArrayLike, Generator, Module, Stateful, is_plain, require_named
 from anyspace.data.growing import Growing
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.pieces import Piece, Snapshot, read_piece

@@ -16,10 +16,10 @@ import gymnasium as gym
 import pytest
 
 from anyspace import DQN, PPO, SAC, Algorithm, Policy, register_env
-from anyspace.algorithms import reading, trust
-from anyspace.algorithms.plain import MARK
 from anyspace.algorithms.ppo import PPOConfig
-from anyspace.algorithms.trust import needs_trust
+from anyspace.algorithms.saving import reading, trust
+from anyspace.algorithms.saving.plain import MARK
+from anyspace.algorithms.saving.trust import needs_trust
 from anyspace.cli import main
 from anyspace.data import environments
 from anyspace.data.environments import origin_of

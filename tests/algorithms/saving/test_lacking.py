@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from anyspace import PPO, Algorithm, Policy
-from anyspace.algorithms import trust
-from anyspace.algorithms.lacking import announce, loading_line
 from anyspace.algorithms.ppo import PPOConfig
+from anyspace.algorithms.saving import trust
+from anyspace.algorithms.saving.lacking import announce, loading_line
 from anyspace.errors import CheckpointError
 from tests.support.tasks import Countdown
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyspace.algorithms.algorithm import Algorithm
-from anyspace.algorithms.checkpoints import restored
-from anyspace.algorithms.reading import Reader, building
+from anyspace.algorithms.saving.checkpoints import restored
+from anyspace.algorithms.saving.reading import Reader, building
 from anyspace.execution.backends import backend_of
 from anyspace.policy.policy import Policy
 

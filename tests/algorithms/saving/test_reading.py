@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from anyspace import APPO, DQN, PPO, SAC, Algorithm, Policy
-from anyspace.algorithms.plain import MARK
+from anyspace.algorithms.saving.plain import MARK
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, EnvironmentSetupError
 from anyspace.execution.checkpoint import DEEPEST, MOST_BYTES, parsed
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.plain import MARK, as_plain, label_of
+from anyspace.algorithms.saving.plain import MARK, as_plain, label_of
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
@@ -100,7 +100,7 @@ def modern_config(config: Any, number: int) -> Any:
 
 
 def _modern(value: Any, number: int) -> Any:
-    """Return a value of a configuration of format ``number`` as :mod:`anyspace.algorithms.plain` writes it today."""
+    """Return a value of format ``number`` as :mod:`anyspace.algorithms.saving.plain` writes it today."""
     if number > 2:
         return value
     if isinstance(value, list):
