@@ -184,6 +184,7 @@ def test_train_evaluate_resume(
 
     status, out, _ = run(capsys, "evaluate", "run", "--episodes", "3")
     assert status == 0
+    assert re.search(r"policy: run after \d+ steps\n", out)
     assert "over 3 episodes" in out
 
     status, _, err = run(capsys, "train", "--resume", "run", "--steps", "999", "--weights-from", "run")

@@ -112,7 +112,9 @@ def evaluate(words: list[str]) -> None:
         if flags.json:
             print(json.dumps(result))
         else:
-            output.print_evaluation(Console(emoji=False), result)
+            console = Console(emoji=False)
+            output.print_lines(console, f"policy: {flags.checkpoint} after {algorithm.timesteps_total:,} steps")
+            output.print_evaluation(console, result)
 
 
 def record(words: list[str]) -> None:
