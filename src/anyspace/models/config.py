@@ -25,8 +25,8 @@ ActivationSpec = str | Callable[..., Any]
 PyTorch also a function without arguments that returns a module."""
 
 InitializerSpec = str | Callable[..., Any]
-"""The name of a function of `torch.nn.init`, whatever the framework, "normc", a function that fills a tensor (on JAX
-and TensorFlow an array of NumPy), or its path."""
+"""The name of a function of `torch.nn.init`, whatever the framework, "normc", "fan_in_uniform", a function that fills a
+tensor (on JAX and TensorFlow an array of NumPy), or its path."""
 
 _SIZES = (
     "Write [64, 64]: the same sizes for policy and value, and `vf_share_layers` says whether they share the layers."
@@ -45,7 +45,8 @@ class ModelConfig(Frozen):
     """Activation of these layers: relu, tanh, elu, swish, silu, linear; or an activation of torch.nn, its class, its
     name or its path. On JAX and TensorFlow a function: likewise, and both spellings, GELU and gelu, are known."""
     fcnet_weights_initializer: InitializerSpec | None = None
-    """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
+    """Initialiser of their weights: a name from torch.nn.init, normc, fan_in_uniform (within 1 / sqrt(inputs)), or a
+    function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     fcnet_bias_initializer: InitializerSpec | None = None
@@ -77,7 +78,8 @@ class ModelConfig(Frozen):
     post_fcnet_activation: ActivationSpec | None = "relu"
     """Activation of these layers. A dense encoder uses it only if `fcnet_hiddens` is empty."""
     post_fcnet_weights_initializer: InitializerSpec | None = None
-    """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
+    """Initialiser of their weights: a name from torch.nn.init, normc, fan_in_uniform (within 1 / sqrt(inputs)), or a
+    function; None: normc, rows of norm 1."""
     post_fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     post_fcnet_bias_initializer: InitializerSpec | None = None

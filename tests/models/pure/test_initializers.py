@@ -30,6 +30,7 @@ def filled(name, config=None, shape=SHAPE):
         ("normal", {"mean": 1.0, "std": 0.2}),
         ("trunc_normal", {"std": 2.0, "a": -1.0, "b": 3.0}),
         ("normc", {"scale": 0.5}),
+        ("fan_in_uniform", None),
         ("xavier_uniform", {"gain": 2.0}),
         ("xavier_normal", None),
         ("kaiming_uniform", {"a": 0.5}),

@@ -56,6 +56,7 @@ def test_every_key_changes_what_it_is_about_and_nothing_else(key):
         ("orthogonal_", {"gain": 2.0}, lambda w: torch.allclose(w @ w.T, 4 * torch.eye(4), atol=1e-5)),
         ("xavier_uniform", {}, lambda w: 0.5 < w.abs().max() <= (6 / 13) ** 0.5),
         ("xavier_uniform", {"gain": 10.0}, lambda w: 5 < w.abs().max() <= 10 * (6 / 13) ** 0.5),
+        ("fan_in_uniform", {}, lambda w: 0.25 < w.abs().max() <= 9**-0.5),
         ("normc", {}, lambda w: torch.allclose(w.norm(dim=1), torch.ones(4))),
         ("normc", {"scale": 0.3}, lambda w: torch.allclose(w.norm(dim=1), torch.full((4,), 0.3))),
         (nn.init.ones_, {}, lambda w: (w == 1).all()),

@@ -74,6 +74,11 @@ def normc(array: Floats, rng: np.random.Generator, scale: float = 1.0) -> None:
     array *= (scale / norms).reshape(-1, *(1,) * (array.ndim - 1))
 
 
+def fan_in_uniform(array: Floats, rng: np.random.Generator) -> None:
+    """Fill with even draws within 1 / sqrt(in), as layers of PyTorch do."""
+    uniform(array, rng, -(bound := 1.0 / math.sqrt(_fans(array)[0])), bound)
+
+
 def xavier_uniform(array: Floats, rng: np.random.Generator, gain: float = 1.0) -> None:
     """Fill with even draws of variance 2 gain^2 / (in + out). Glorot and Bengio, 2010."""
     uniform(array, rng, -(bound := gain * math.sqrt(6.0 / sum(_fans(array)))), bound)
@@ -142,7 +147,7 @@ def dirac(array: Floats, rng: np.random.Generator) -> None:
 _KNOWN: dict[str, Fill] = {
     fill.__name__: fill
     for fill in (
-        *(zeros, ones, constant, uniform, normal, trunc_normal, normc, xavier_uniform, xavier_normal),
+        *(zeros, ones, constant, uniform, normal, trunc_normal, normc, fan_in_uniform, xavier_uniform, xavier_normal),
         *(kaiming_uniform, kaiming_normal, orthogonal, eye, dirac),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,9 +30,14 @@ def normc_(tensor: torch.Tensor, scale: float = 1.0) -> None:
         tensor.mul_((scale / norms).reshape(-1, *(1,) * (tensor.dim() - 1)))
 
 
+def fan_in_uniform_(tensor: torch.Tensor) -> None:
+    """Fill weights [out, ...] with even draws within 1 / sqrt(inputs), as layers of PyTorch do, in place."""
+    nn.init.kaiming_uniform_(tensor, a=math.sqrt(5.0))
+
+
 _KNOWN: dict[str, Callable[..., Any]] = {
     name: getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")
-} | {"normc": normc_}
+} | {"normc": normc_, "fan_in_uniform": fan_in_uniform_}
 
 
 def initialise(
@@ -46,7 +52,7 @@ def initialise(
     Args:
         tensor: weights [out, in], kernels [out, in, height, width] or biases [out].
         initializer: a function of `torch.nn.init`, with or without its last underscore; "normc" (rows of one norm,
-            `normc_`); or a function that is called with the tensor and fills it.
+            `normc_`); "fan_in_uniform" (`fan_in_uniform_`); or a function that is called with the tensor and fills it.
         config: keyword arguments for it.
         key: the configuration key that asked for it, for messages.
 
