@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from anyspace.errors import nearest
 
@@ -17,7 +17,7 @@ class Frozen:
     class is made.
     """
 
-    _instead: ClassVar[str]  # what to do, with {key} and {value}
+    _instead = ""  # what to do, with {key} and {value}; an annotation would make it look like a key
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Put the methods of this class in the place of Python's."""

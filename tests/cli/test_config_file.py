@@ -159,7 +159,7 @@ def test_wrong_seeds(capsys: pytest.CaptureFixture[str], folder: Path, words: li
     if error is None:
         with pytest.raises(SystemExit):
             main(["train", "CartPole-v1", *words])
-        assert "2.5 is no whole number" in capsys.readouterr().err
+        assert "'2.5' is no whole number" in capsys.readouterr().err
         return
     status, _, err = run(capsys, "train", "CartPole-v1", *words)
     assert (status, err.startswith(error)) == (2, True), err

@@ -41,13 +41,7 @@ if TYPE_CHECKING:
 class SACConfig(OffPolicyConfig):
     """SAC's keys; ``SAC(...)`` starts from a preset by itself."""
 
-    model: ModelConfig = field(
-        default_factory=lambda: ModelConfig(
-            fcnet_activation="relu",
-            fcnet_weights_initializer="fan_in_uniform",
-            post_fcnet_weights_initializer="fan_in_uniform",
-        )
-    )
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(fcnet_activation="relu"))
     """The model configuration, from which those of policy and Q networks start."""
     policy_model_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ModelConfig})
     """Keys of `model` that differ in the policy network, a `custom_model` among them."""
