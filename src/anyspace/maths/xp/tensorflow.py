@@ -41,10 +41,10 @@ class _TensorFlow(Namespace):
         return tf.cast(x, tf.bool)
 
     def _together(self, x: Array | float, y: Array | float) -> tuple[Array, Array]:
-        """Return two sides as tensors of one dtype; a plain number takes the other's, unless it is of a wider kind."""
+        """Return two sides as tensors of one dtype; what is no tensor takes the other's, unless its kind is wider."""
         dtypes = [_dtype(side) for side in (x, y)]
-        arrays = [dtype for side, dtype in zip((x, y), dtypes, strict=True) if not isinstance(side, (int, float))]
-        dtype = max(arrays or dtypes, key=lambda dtype: (*_kind(dtype), dtype.size))
+        tensors = [side.dtype for side in (x, y) if isinstance(side, self.array_type)]
+        dtype = max(tensors or dtypes, key=lambda dtype: (*_kind(dtype), dtype.size))
         widest = max(dtypes, key=_kind)
         dtype = widest if _kind(widest) > _kind(dtype) else dtype
         return tf.cast(x, dtype), tf.cast(y, dtype)

@@ -65,8 +65,9 @@ def require_methods(key: str, exploration: object) -> None:
                 f"config key `{key}`: {name}.{method}{inspect.signature(found)} is called as {method}({spelt}):"
                 f" {error}. {_PAGE}"
             ) from error
-    has, lacks = sorted(("state", "load_state"), key=lambda method: not callable(getattr(exploration, method, None)))
-    if callable(getattr(exploration, has, None)) and not callable(getattr(exploration, lacks, None)):
+    saves, restores = (callable(getattr(exploration, method, None)) for method in ("state", "load_state"))
+    if saves != restores:
+        has, lacks = ("state", "load_state") if saves else ("load_state", "state")
         raise ConfigError(
             f"config key `{key}`: {name} has {has}(), but no {lacks}(): a checkpoint holds what the one returns,"
             f" for the other to restore. Write both, or neither. {_PAGE}"
