@@ -37,6 +37,8 @@ CHEAP_COPY = 0.01
 COPY_SHARE = 0.01
 """The share of a run's time that copies of a larger state may take."""
 
+_AGAIN = "Training goes on, and writing is tried again"
+
 
 @dataclass(frozen=True)
 class _Copy:
@@ -222,7 +224,8 @@ class RunFolder(os.PathLike[str]):
         if self._whole is None:
             return False
         before, _ = self._on_disk, self._current(algorithm)
-        self._attempt("latest checkpoint", self._save)
+        until = f"{_AGAIN}; until then it is that of {self._steps_on_disk:,} steps"
+        self._attempt("latest checkpoint", self._save, until)
         self._attempt("best checkpoint", self._save_best)
         return self._on_disk is not before
 
@@ -358,16 +361,13 @@ class RunFolder(os.PathLike[str]):
         write_checkpoint(self._place / run_files.BEST, *self._best.snapshot())
         self._best = None
 
-    def _attempt(
-        self, what: str, write: Callable[[], None], remedy: str = "Training goes on, and writing is tried again"
-    ) -> None:
-        """Write, or warn that it fails, once until it can be written again."""
+    def _attempt(self, what: str, write: Callable[[], None], remedy: str = _AGAIN) -> None:
+        """Write a file of the run, or warn that this fails: once, until the file can be written again."""
         try:
             write()
         except (OSError, AnyspaceError) as error:
             if self._failures.add(what, error):
                 told = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
-                until = f"; until then it is that of {self._steps_on_disk:,} steps" if "latest" in what else ""
-                _LOG.warning(f"{self.path}: the {what} cannot be written ({told}). {remedy}{until}.")
+                _LOG.warning(f"{self.path}: the {what} cannot be written ({told}). {remedy}.")
         else:
             self._failures.end(what)
